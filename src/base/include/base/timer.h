@@ -48,7 +48,8 @@ static inline bool timer_armed(const struct timer *t) { return t->slot != 0; }
 /* The earliest deadline, or TIME_NEVER. */
 uint64_t timer_next(const struct timer_heap *h);
 /* Fires everything due at now, earliest first. A callback may arm and cancel
- * any timer, its own too; one armed anew for now or earlier fires next round. */
+ * any timer, its own too. Runs at most as many callbacks as were armed at the
+ * start, so one that arms itself for the past cannot hold the loop. */
 void timer_run(struct timer_heap *h, const struct now *now);
 
 #endif
