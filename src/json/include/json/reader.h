@@ -31,7 +31,6 @@ struct json_reader {
         size_t pos;
         unsigned depth;
         uint64_t has_items; /* bit per depth: an element was read at this level */
-        uint64_t is_object;
         struct arena *arena; /* borrowed: where unescaped strings are kept */
         enum err status;
         size_t error_pos;    /* byte offset of the failure, for messages */
