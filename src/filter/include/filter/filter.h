@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "filter/flows.h"
 #include "ip/packet.h"
-#include "proto/tailcfg.h"
+#include "proto/tailcfg_filter.h"
 
 struct filter;
 
