@@ -27,8 +27,14 @@ struct shared_key {
         uint8_t b[KEY_LEN];
 };
 
+/* Lets the library pick the fastest code for this CPU. Each program calls it once
+ * at start, before threads; without it everything works, but slower. ERR_SYS. */
+enum err MUST_USE crypto_init(void);
+
 /* A fresh clamped X25519 secret. */
 void key_generate(struct rng *rng, struct secret_key *out);
+/* Clears and sets the bits that every X25519 secret has so (RFC 7748, section 5). */
+void key_clamp(struct secret_key *sk);
 void key_public(const struct secret_key *sk, struct public_key *out);
 void key_wipe(void *key, size_t len);
 bool key_equal(const struct public_key *a, const struct public_key *b);
