@@ -34,7 +34,7 @@ struct dataplane_udp_options {
 };
 
 struct dataplane_options {
-        int tun_fd;       /* opened with a vnet header; NULL device: -1 (no TUN side) */
+        int tun_fd; /* opened with a vnet header, non-blocking */
         unsigned tun_mtu;
         bool no_tun_gro;  /* write packets singly */
         struct dataplane_udp_options udp;
@@ -51,9 +51,9 @@ enum err MUST_USE dataplane_start(const struct dataplane_options *options, struc
  * peers, sessions and the view. Events not yet taken are lost. */
 void dataplane_stop(struct dataplane *dp);
 
-/* Opens new sockets and puts them in the place of the old ones, which are closed
- * once no worker uses them. The old ones stay on failure. Blocks for less than a
- * batch (about 1 ms). */
+/* Closes the sockets and opens others, perhaps on the same ports. On failure there
+ * are none until the next try. Blocks until the workers have let go of the old
+ * ones, about 1 ms. */
 enum err MUST_USE dataplane_rebind(struct dataplane *dp, const struct dataplane_udp_options *options,
                                    struct diag *diag);
 /* The ports in use; 0 where a family has no socket. */
@@ -107,8 +107,6 @@ void dataplane_peer_set_jailed(struct dataplane_peer *peer, bool jailed);
  */
 struct dataplane_path {
         struct ip_port udp;        /* IP_NONE: none */
-        bool is_relay;             /* udp is a peer relay: Geneve header with vni */
-        uint32_t vni;
         uint64_t trusted_until_us; /* CLOCK_BOOTTIME; TIME_NEVER for static peers */
         bool derp;                 /* DATAPLANE_DERP_SEND events are of use */
 };
@@ -119,8 +117,8 @@ enum err MUST_USE dataplane_peer_set_path(struct dataplane *dp, struct dataplane
 struct dataplane_counters {
         uint64_t tx_bytes, tx_packets; /* inner packets sent, all paths */
         uint64_t rx_bytes, rx_packets; /* inner packets received and authentic */
-        uint64_t tx_udp4_bytes, tx_udp6_bytes, tx_relay_bytes, tx_derp_bytes; /* on the wire */
-        uint64_t rx_udp4_bytes, rx_udp6_bytes, rx_relay_bytes, rx_derp_bytes;
+        uint64_t tx_udp4_bytes, tx_udp6_bytes, tx_derp_bytes; /* on the wire */
+        uint64_t rx_udp4_bytes, rx_udp6_bytes, rx_derp_bytes;
         uint64_t last_sent_us, last_received_us; /* CLOCK_BOOTTIME, 0: never */
 };
 void dataplane_peer_counters(const struct dataplane_peer *peer, struct dataplane_counters *out);
@@ -160,13 +158,10 @@ void dataplane_drop_staged(struct dataplane *dp, struct dataplane_peer *peer);
 
 /* ---- packets from the control thread ------------------------------------- */
 
-/* Sends one datagram at once: disco, STUN, handshakes. With is_relay a Geneve
- * header with vni goes in front. ERR_NOTFOUND: no socket of that family;
- * ERR_DENIED (EPERM), ERR_LIMIT (EMSGSIZE), ERR_SYS. */
+/* Sends one datagram at once: disco, STUN, handshakes. ERR_NOTFOUND: no socket of
+ * that family; ERR_DENIED (EPERM), ERR_LIMIT (EMSGSIZE), ERR_SYS. */
 enum err MUST_USE dataplane_send_datagram(struct dataplane *dp, const struct ip_port *to,
                                           struct slice bytes);
-enum err MUST_USE dataplane_send_relayed(struct dataplane *dp, const struct ip_port *to, uint32_t vni,
-                                         bool is_disco, struct slice bytes);
 /* A WireGuard transport message that came over DERP. Copied. ERR_LIMIT: queue full. */
 enum err MUST_USE dataplane_receive_derp(struct dataplane *dp, struct slice message);
 /* An IP packet as if it had been read from the TUN, but not filtered: TSMP, answers
@@ -182,8 +177,8 @@ enum dataplane_event_kind {
         DATAPLANE_STUN,          /* bytes, from */
         DATAPLANE_HANDSHAKE,     /* bytes: WireGuard message type 1, 2 or 3; from */
         DATAPLANE_DERP_SEND,     /* peer, bytes: send this over the peer's relay */
-        DATAPLANE_WANT_SESSION,  /* peer: a packet waits, or the session wants renewal */
-        DATAPLANE_CONFIRMED,     /* peer, session: its first authentic message came in */
+        DATAPLANE_WANT_SESSION,  /* peer: a packet waits for a session */
+        DATAPLANE_TUNNEL,        /* session_index, session_events: for tunnel_event() */
         DATAPLANE_SENT,          /* peer: data was sent lately (at most one a 250 ms) */
         DATAPLANE_SOURCE,        /* peer, from: authentic messages come from a new source */
         DATAPLANE_UNREACHABLE,   /* peer, from: sending there failed with EHOSTUNREACH */
@@ -194,15 +189,13 @@ enum dataplane_event_kind {
 
 struct dataplane_event {
         enum dataplane_event_kind kind;
-        void *owner;                    /* of the peer; NULL where there is none */
+        void *owner;        /* of the peer; NULL where there is none */
         struct dataplane_peer *peer;
-        struct tunnel_session *session; /* borrowed until the next call */
+        uint32_t session_index;
+        unsigned session_events;
         struct ip_port from;
-        bool is_relayed;                /* from is a peer relay; vni is valid */
-        bool over_derp;                 /* the message came over DERP; from is unset */
-        uint32_t vni;
         int errnum;
-        struct slice bytes;             /* valid until the next call */
+        struct slice bytes; /* valid until the next call */
 };
 
 /* Readable while events wait; register it with the loop. */
