@@ -1,0 +1,195 @@
+"""Runs every kind of test and ends with one line of totals. Called by ./check."""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "build" / "check-logs"
+
+
+class Totals:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, passed=0, failed=0, skipped=0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+    def __str__(self):
+        text = f"{self.passed} passed, {self.failed} failed"
+        return text + (f", {self.skipped} skipped" if self.skipped else "")
+
+
+TOTALS = Totals()
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def run(command, log, timeout=1800, **kwargs):
+    """Runs a command with its output in a log file; returns its exit status."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with open(LOGS / log, "wb") as out:
+        try:
+            return subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, timeout=timeout, **kwargs).returncode
+        except subprocess.TimeoutExpired:
+            out.write(f"\ntimed out after {timeout} s\n".encode())
+            return -1
+
+
+def show_end(log, lines=60):
+    text = (LOGS / log).read_text(errors="replace").splitlines()
+    say("\n".join("    " + line for line in text[-lines:]))
+
+
+def one(name, command, timeout=1800, **kwargs):
+    """A step that is one test: it passes if its command does."""
+    start = time.monotonic()
+    log = name.replace(" ", "-").replace("/", "-") + ".log"
+    ok = run(command, log, timeout, **kwargs) == 0
+    TOTALS.add(passed=ok, failed=not ok)
+    say(f"  {'ok' if ok else 'FAILED':7}{name}  ({time.monotonic() - start:.0f} s)")
+    if not ok:
+        show_end(log)
+    return ok
+
+
+def build(folder, options, env=None):
+    """Configures and builds one variant; a failure is a failed test."""
+    start = time.monotonic()
+    environ = os.environ | (env or {})
+    log = f"build-{folder}.log"
+    ok = True
+    if not (ROOT / folder / "build.ninja").exists():
+        shutil.rmtree(ROOT / folder, ignore_errors=True)
+        ok = run(["meson", "setup", folder, *options], log, env=environ) == 0
+    ok = ok and run(["ninja", "-C", folder], log, env=environ) == 0
+    TOTALS.add(passed=ok, failed=not ok)
+    say(f"  {'ok' if ok else 'FAILED':7}build {folder}  ({time.monotonic() - start:.0f} s)")
+    if not ok:
+        show_end(log)
+    return ok
+
+
+def meson_tests(folder, suites, env=None, timeout_multiplier=1):
+    start = time.monotonic()
+    log = f"tests-{folder}.log"
+    command = ["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "-t", str(timeout_multiplier)]
+    for suite in suites:
+        command += ["--suite", suite]
+    run(command, log, env=os.environ | (env or {}))
+    counts = {"OK": 0, "FAIL": 0, "TIMEOUT": 0, "SKIP": 0, "ERROR": 0}
+    for line in (ROOT / folder / "meson-logs" / "testlog.json").read_text().splitlines():
+        result = json.loads(line)
+        counts[result["result"]] = counts.get(result["result"], 0) + 1
+        if result["result"] == "SKIP":
+            reason = (result.get("stdout") or "no reason given").strip().splitlines()[-1]
+            say(f"  skipped {result['name']}: {reason}")
+    failed = sum(counts.values()) - counts["OK"] - counts["SKIP"]
+    TOTALS.add(counts["OK"], failed, counts["SKIP"])
+    say(f"  {'ok' if not failed else 'FAILED':7}{folder}: {counts['OK']} tests  ({time.monotonic() - start:.0f} s)")
+    if failed:
+        show_end(log, 120)
+
+
+SANITIZE = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+}
+
+
+def sanitizers():
+    if build("build-asan", ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized", "-Dwerror=false"]):
+        meson_tests("build-asan", ["unit", "fuzz"], SANITIZE, 4)
+
+
+def fuzz(seconds):
+    environ = {"CC": "clang"}
+    options = ["-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debugoptimized", "-Dwerror=false"]
+    if not build("build-fuzz", options, environ):
+        return
+    for target in sorted((ROOT / "build-fuzz" / "tests" / "fuzz").glob("fuzz_*")):
+        if not target.is_file():
+            continue
+        name = target.name.removeprefix("fuzz_")
+        found = ROOT / "build-fuzz" / "corpus" / name
+        found.mkdir(parents=True, exist_ok=True)
+        command = [target, f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", "-close_fd_mask=0",
+                   f"-artifact_prefix={LOGS}/{name}-", found, ROOT / "tests" / "fuzz" / "corpus" / name]
+        one(f"fuzz {name}", command, seconds + 120, env=os.environ | SANITIZE)
+
+
+def simulation(seeds):
+    program = ROOT / "build" / "weft-sim"
+    if program.exists():
+        one(f"simulation of {seeds} seeds", [program, "--seeds", str(seeds)], 1200)
+
+
+def pytest(name, folder, options=()):
+    """A folder of pytest cases; every skip prints its reason."""
+    start = time.monotonic()
+    report = LOGS / f"{name}.xml"
+    log = f"{name}.log"
+    report.unlink(missing_ok=True)
+    status = run([sys.executable, "-m", "pytest", "-q", "-rs", f"--junitxml={report}", *options, folder], log, 3600)
+    if not report.exists():
+        TOTALS.add(failed=1)
+        say(f"  FAILED {name}: pytest did not finish")
+        show_end(log)
+        return
+    suite = ElementTree.parse(report).getroot()[0]
+    total, skipped = int(suite.get("tests")), int(suite.get("skipped"))
+    failed = int(suite.get("failures")) + int(suite.get("errors"))
+    TOTALS.add(total - failed - skipped, failed, skipped)
+    say(f"  {'ok' if not failed else 'FAILED':7}{name}: {total - failed - skipped} tests  ({time.monotonic() - start:.0f} s)")
+    for line in re.findall(r"^SKIPPED .*", (LOGS / log).read_text(errors="replace"), re.M):
+        say("  " + line)
+    if failed or status not in (0, 5):
+        show_end(log, 150)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./check", description="Builds Weft and runs every test.")
+    parser.add_argument("--long", action="store_true", help="add the slow cases: fuzzing 60 s a target, 10,000 seeds, long lab runs")
+    parser.add_argument("--fuzz-seconds", type=int, metavar="N", help="fuzz each target this long (5, with --long 60)")
+    parser.add_argument("--only", metavar="STEP", choices=["unit", "asan", "fuzz", "sim", "lab"], help="run one kind of test")
+    options = parser.parse_args()
+
+    def wanted(step):
+        return options.only in (None, step)
+
+    say("Building")
+    if not build("build", ["-Dwerror=true"]):
+        say(str(TOTALS))
+        return 1
+    if wanted("unit"):
+        say("Unit tests, vectors, past fuzz findings")
+        meson_tests("build", ["unit", "fuzz"])
+        one("engines make no system call", [ROOT / "tests" / "engine-symbols", ROOT / "build"])
+    if wanted("sim"):
+        simulation(10000 if options.long else 1000)
+    if wanted("asan"):
+        say("Address and undefined-behaviour sanitizers")
+        sanitizers()
+    if wanted("fuzz"):
+        say("Fuzzing")
+        fuzz(options.fuzz_seconds or (60 if options.long else 5))
+    if wanted("lab"):
+        say("Lab: real programs in network namespaces")
+        pytest("lab", "tests/lab", ["--long"] if options.long else [])
+    say(str(TOTALS))
+    return 1 if TOTALS.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
