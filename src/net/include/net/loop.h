@@ -35,7 +35,7 @@ void net_loop_run_once(struct net_loop *loop, unsigned wait_ms);
 void net_loop_stop(struct net_loop *loop);
 
 /* The time, read from the system once a round (net_loop_now) or now (net_clock). */
-struct now net_loop_now(const struct net_loop *loop);
+struct now net_loop_now(struct net_loop *loop);
 struct now net_clock(void);
 /* getrandom(2). May be used by every thread. */
 struct rng *net_rng(void);

@@ -38,7 +38,8 @@ struct net_stream {
         size_t write_limit;
         struct buf unread;        /* pushed back, not delivered again yet */
         struct net_task deliver;  /* brings unread bytes and the end to the handler */
-        struct timer idle;
+        struct timer idle;        /* or, while lingering, the end of patience */
+        struct list linger;       /* in the loop, after net_stream_close_soon() */
         uint64_t idle_ms, active_us;
         enum err end;             /* OK while bytes may still come */
         char *why;
@@ -49,7 +50,6 @@ struct net_stream {
         bool shut;                /* our direction is ended */
         bool above;               /* the queue was above half of its bound */
         bool closed;              /* by the user; nothing is called back */
-        bool in_call;             /* a callback is running */
 };
 
 /* s was zeroed. is_open: no handshake to come. */
@@ -62,10 +62,12 @@ void net_stream_fini(struct net_stream *s);
  * may be closed (s->closed) on return; its memory is still there until the end of the
  * round because destroy() is called deferred. */
 void net_stream_emit_data(struct net_stream *s, struct slice bytes);
+/* Keeps bytes behind those pushed back, to be delivered with them. */
+void net_stream_unread_after(struct net_stream *s, struct slice bytes);
 void net_stream_emit_open(struct net_stream *s);
 /* The end, after all bytes. The first call counts. why_fmt may be NULL. */
 void net_stream_emit_end(struct net_stream *s, enum err why, const char *why_fmt, ...) PRINTF_LIKE(3, 4);
-/* The queue shrank. */
+/* The queue shrank. Not from inside writev(). */
 void net_stream_emit_drained(struct net_stream *s);
 
 #endif

@@ -10,7 +10,7 @@
 
 struct net_udp;
 struct net_udp_calls {
-        /* data lives during the call; to is the address we are bound to. */
+        /* data lives during the call. */
         void (*on_packet)(void *ctx, const struct ip_port *from, struct slice data);
 };
 struct net_udp_options {

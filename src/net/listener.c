@@ -1,0 +1,183 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "loop_internal.h"
+#include "net/listener.h"
+#include "stream_internal.h"
+#include "unix_path.h"
+
+static const struct log lg = { "net" };
+
+enum { BACKLOG = 1024 };
+
+struct net_listener {
+        struct net_loop *loop;
+        union {
+                uv_handle_t handle;
+                uv_stream_t stream;
+                uv_tcp_t tcp;
+                uv_pipe_t pipe;
+        } h;
+        bool is_unix;
+        char *unlink_path; /* removed on close, or NULL */
+        const struct net_listener_calls *calls;
+        void *ctx;
+        struct conn_count *count;
+        struct log_limit full_limit;
+};
+
+static void on_closed(uv_handle_t *handle)
+{
+        struct net_listener *l = handle->data;
+
+        conn_count_release(l->count);
+        free(l->unlink_path);
+        free(l);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+        struct net_listener *l = server->data;
+
+        if (status != 0) {
+                log_debug(&lg, "cannot accept", "error=\"%s\"", uv_strerror(status));
+                return;
+        }
+        struct sock_stream *s = sock_stream_new(l->loop, l->is_unix);
+        if (!s)
+                return;
+        if (uv_accept(server, sock_stream_handle(s)) != 0) {
+                sock_stream_discard(s);
+                return;
+        }
+        if (l->count->live >= l->count->max) {
+                if (log_allow(&l->full_limit, net_loop_now(l->loop).mono_us))
+                        log_warn(&lg, "too many connections, closing the newest", "max=%u", l->count->max);
+                sock_stream_discard(s);
+                return;
+        }
+        l->calls->on_accept(l->ctx, sock_stream_opened(s, l->count));
+}
+
+static struct net_listener *listener_new(struct net_loop *loop, bool is_unix, unsigned max_connections,
+        const struct net_listener_calls *calls, void *ctx)
+{
+        struct net_listener *l = calloc(1, sizeof(*l));
+        struct conn_count *count = calloc(1, sizeof(*count));
+
+        if (!l || !count)
+                goto fail;
+        int status = is_unix ? uv_pipe_init(&loop->uv, &l->h.pipe, 0) : uv_tcp_init(&loop->uv, &l->h.tcp);
+        if (status != 0)
+                goto fail;
+        count->refs = 1;
+        count->max = max_connections ? max_connections : NET_MAX_CONNECTIONS;
+        l->loop = loop;
+        l->is_unix = is_unix;
+        l->calls = calls;
+        l->ctx = ctx;
+        l->count = count;
+        l->h.handle.data = l;
+        return l;
+fail:
+        free(count);
+        free(l);
+        return NULL;
+}
+
+/* Starts l, which is bound; on failure l is gone. */
+static enum err start(struct net_listener *l, int status, const char *what, struct net_listener **out, struct diag *d)
+{
+        if (status == 0)
+                status = uv_listen(&l->h.stream, BACKLOG, on_connection);
+        if (status != 0) {
+                net_listener_close(l);
+                return diag_set(d, net_err_from_uv(status), "cannot listen on %s: %s", what, uv_strerror(status));
+        }
+        *out = l;
+        return OK;
+}
+
+enum err net_listen_tcp(struct net_loop *loop, const struct ip_port *addr, unsigned max_connections,
+        const struct net_listener_calls *calls, void *ctx, struct net_listener **out, struct diag *d)
+{
+        struct sockaddr_storage ss;
+        char text[IP_TEXT_MAX];
+
+        *out = NULL;
+        struct net_listener *l = listener_new(loop, false, max_connections, calls, ctx);
+        if (!l)
+                return diag_set(d, ERR_NOMEM, "out of memory");
+        sockaddr_from_ip(addr, &ss);
+        ip_port_format(addr, text);
+        return start(l, uv_tcp_bind(&l->h.tcp, (struct sockaddr *)&ss, 0), text, out, d);
+}
+
+enum err net_listen_unix(struct net_loop *loop, const char *path, unsigned mode, unsigned max_connections,
+        const struct net_listener_calls *calls, void *ctx, struct net_listener **out, struct diag *d)
+{
+        int fd;
+
+        *out = NULL;
+        enum err e = unix_path_bind(path, mode, &fd, d);
+        if (e != OK)
+                return e;
+        e = net_listen_fd(loop, fd, max_connections, calls, ctx, out, d);
+        if (e == OK)
+                (*out)->unlink_path = strdup(path);
+        else
+                unlink(path);
+        return e;
+}
+
+enum err net_listen_fd(struct net_loop *loop, int fd, unsigned max_connections,
+        const struct net_listener_calls *calls, void *ctx, struct net_listener **out, struct diag *d)
+{
+        struct sockaddr_storage ss = { 0 };
+        socklen_t len = sizeof(ss);
+
+        *out = NULL;
+        if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0) {
+                enum err e = diag_set(d, err_from_errno(errno), "descriptor %d is no socket: %s", fd, strerror(errno));
+                close(fd);
+                return e;
+        }
+        struct net_listener *l = listener_new(loop, ss.ss_family == AF_UNIX, max_connections, calls, ctx);
+        if (!l) {
+                close(fd);
+                return diag_set(d, ERR_NOMEM, "out of memory");
+        }
+        int status = l->is_unix ? uv_pipe_open(&l->h.pipe, fd) : uv_tcp_open(&l->h.tcp, fd);
+        if (status != 0)
+                close(fd);
+        return start(l, status, "the socket given", out, d);
+}
+
+struct ip_port net_listener_addr(const struct net_listener *l)
+{
+        struct sockaddr_storage ss;
+        int len = sizeof(ss);
+        struct ip_port a = { 0 };
+
+        if (!l->is_unix && uv_tcp_getsockname(&l->h.tcp, (struct sockaddr *)&ss, &len) == 0)
+                (void)sockaddr_to_ip(&ss, &a);
+        return a;
+}
+
+unsigned net_listener_count(const struct net_listener *l)
+{
+        return l->count->live;
+}
+
+void net_listener_close(struct net_listener *l)
+{
+        if (!l)
+                return;
+        if (l->unlink_path)
+                unlink(l->unlink_path);
+        uv_close(&l->h.handle, on_closed);
+}
