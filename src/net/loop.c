@@ -274,6 +274,15 @@ void net_loop_stop(struct net_loop *loop)
         uv_async_send(&loop->async);
 }
 
+static void close_forgotten(uv_handle_t *handle, void *arg)
+{
+        (void)arg;
+        if (uv_is_closing(handle))
+                return;
+        log_error(&lg, "loop freed while something on it is still open", "handle=%s", uv_handle_type_name(handle->type));
+        uv_close(handle, NULL); /* its memory leaks, but nothing hangs */
+}
+
 void net_loop_free(struct net_loop *loop)
 {
         if (!loop)
@@ -289,9 +298,11 @@ void net_loop_free(struct net_loop *loop)
         uv_close((uv_handle_t *)&loop->timer, NULL);
         uv_close((uv_handle_t *)&loop->wait, NULL);
         uv_close((uv_handle_t *)&loop->async, NULL);
+        uv_walk(&loop->uv, close_forgotten, NULL);
         uv_run(&loop->uv, UV_RUN_DEFAULT);
-        if (uv_loop_close(&loop->uv) != 0)
-                log_error(&lg, "loop freed while something on it is still open", NULL);
+        int status = uv_loop_close(&loop->uv);
+        assert(status == 0);
+        (void)status;
         uv_mutex_destroy(&loop->mutex);
         timer_heap_fini(&loop->timers);
         free(loop);

@@ -128,17 +128,15 @@ static void write_piece(struct sock_stream *s)
         s->flight_off += n;
 }
 
-/* As much of out as the kernel takes now; the rest becomes flight. */
+/* As much of flight as the kernel takes now. */
 static int write_now(struct sock_stream *s)
 {
         while (s->flight_off < s->flight.len) {
                 size_t left = s->flight.len - s->flight_off;
                 uv_buf_t piece = uv_buf_init((char *)s->flight.ptr + s->flight_off, (unsigned)left);
                 int n = uv_try_write(&s->h.stream, &piece, 1);
-                if (n == UV_EAGAIN)
-                        return 0;
                 if (n < 0)
-                        return n;
+                        return n == UV_EAGAIN ? 0 : n;
                 s->flight_off += (size_t)n;
         }
         return 0;
@@ -148,23 +146,23 @@ static void flush(struct sock_stream *s)
 {
         if (s->is_writing || s->base.closed)
                 return;
-        if (s->flight_off == s->flight.len) {
+        while (s->flight.len > 0 || s->out.len > 0) {
+                if (s->flight.len == 0) {
+                        s->flight = s->out;
+                        buf_init(&s->out, SIZE_MAX); /* the common part bounds it */
+                }
+                int status = write_now(s);
+                if (status != 0) {
+                        broken(s, status);
+                        return;
+                }
+                if (s->flight_off < s->flight.len) {
+                        write_piece(s);
+                        return;
+                }
                 buf_fini(&s->flight);
-                s->flight = s->out;
                 s->flight_off = 0;
-                buf_init(&s->out, SIZE_MAX); /* the common part bounds it */
         }
-        int status = write_now(s);
-        if (status != 0) {
-                broken(s, status);
-                return;
-        }
-        if (s->flight_off < s->flight.len) {
-                write_piece(s);
-                return;
-        }
-        buf_fini(&s->flight);
-        s->flight_off = 0;
         if (s->wants_shutdown && !s->shutdown_sent) {
                 s->shutdown_sent = true;
                 (void)uv_shutdown(&s->shutdown_req, &s->h.stream, on_shut);
