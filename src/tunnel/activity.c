@@ -1,0 +1,95 @@
+#include "activity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct activity *activity_new(void)
+{
+        struct activity *a = aligned_alloc(_Alignof(struct activity), sizeof *a);
+
+        if (!a)
+                return NULL;
+        memset(a, 0, sizeof *a);
+        atomic_init(&a->refs, 1);
+        return a;
+}
+
+struct activity *activity_ref(struct activity *a)
+{
+        atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+        return a;
+}
+
+void activity_unref(struct activity *a)
+{
+        if (atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) == 1)
+                free(a);
+}
+
+static uint64_t waiting_since(const struct wait *w, uint64_t answered_us)
+{
+        /* pairs with activity_watch(): see there */
+        uint64_t since = atomic_load(&w->since_us);
+
+        return since > answered_us && since > stamp_get(&w->served_us) ? since : 0;
+}
+
+/* Begins a wait unless one is on. True if it did and nobody watches. */
+static bool wait_begin(struct activity *a, struct wait *w, uint64_t answered_us, uint64_t now_us)
+{
+        uint64_t served_us = stamp_get(&w->served_us), since = stamp_get(&w->since_us);
+        uint64_t floor_us = answered_us > served_us ? answered_us : served_us;
+
+        if (since > floor_us)
+                return false;
+        /* within one microsecond this packet still came after the answer */
+        atomic_store(&w->since_us, now_us > floor_us ? now_us : floor_us + 1);
+        return !atomic_load(&a->is_watched) && !atomic_exchange(&a->is_watched, true);
+}
+
+static void add_bytes(_Atomic uint64_t *sum, uint64_t bytes)
+{
+        stamp_set(sum, stamp_get(sum) + bytes); /* one writer, so no locked addition */
+}
+
+bool activity_sent(struct activity *a, bool has_data, uint64_t bytes, uint64_t now_us)
+{
+        stamp_set(&a->sent_us, now_us);
+        add_bytes(&a->sent_bytes, bytes);
+        return has_data && wait_begin(a, &a->handshake, stamp_get(&a->heard_us), now_us);
+}
+
+bool activity_heard(struct activity *a, bool has_data, uint64_t bytes, uint64_t now_us)
+{
+        stamp_set(&a->heard_us, now_us);
+        add_bytes(&a->heard_bytes, bytes);
+        if (!has_data)
+                return false;
+        stamp_set(&a->data_heard_us, now_us);
+        return wait_begin(a, &a->keepalive, stamp_get(&a->sent_us), now_us);
+}
+
+uint64_t activity_keepalive_since(const struct activity *a)
+{
+        return waiting_since(&a->keepalive, stamp_get(&a->sent_us));
+}
+
+uint64_t activity_handshake_since(const struct activity *a)
+{
+        return waiting_since(&a->handshake, stamp_get(&a->heard_us));
+}
+
+void activity_serve(struct wait *w, uint64_t now_us)
+{
+        stamp_set(&w->served_us, now_us);
+}
+
+/*
+ * A packet thread stores since_us and then reads is_watched; the control thread
+ * stores is_watched and must then read since_us once more. These four accesses are
+ * sequentially consistent, so at least one of the two sees the other's store.
+ */
+void activity_watch(struct activity *a, bool is_watched)
+{
+        atomic_store(&a->is_watched, is_watched);
+}
