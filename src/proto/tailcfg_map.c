@@ -156,6 +156,7 @@ SHAPE_MESSAGE(map_response)
 SHAPE_MESSAGE(ping_request)
 SHAPE_MESSAGE(ping_response)
 SHAPE_MESSAGE(dial_plan)
+SHAPE_MESSAGE(display_message)
 
 void tailcfg_map_response_write_members(struct json_writer *w, const struct tailcfg_map_response *in)
 {

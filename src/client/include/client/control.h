@@ -6,7 +6,7 @@
  *   map     the long poll of /machine/map, whose messages build the netmap
  *   update  lite map requests that tell the server what is new about us
  *
- * The client asks for HTTP requests through calls->request and is fed what comes
+ * The client asks for HTTP requests through wire->request and is fed what comes
  * back. It never blocks, reads no clock and draws no randomness of its own. One
  * thread; calls->* may be made from within any function here that takes `now`, and
  * may call back into the client, except for control_client_free().
@@ -25,7 +25,7 @@ enum control_transport {
         CONTROL_NOISE, /* HTTP/2 inside Noise with request.server_key */
 };
 
-/* All slices are valid during the call of calls->request only. */
+/* All slices are valid during the call of wire->request only. */
 struct control_request {
         uint64_t id;
         enum control_transport transport;
@@ -57,12 +57,15 @@ struct control_c2n {
         struct slice method, path, query, body;
 };
 
-/* ctx is the one given at creation. NULL members are not called. */
-struct control_calls {
+/* Whoever carries requests: control_io, or a test. */
+struct control_wire {
         void (*request)(void *ctx, const struct control_request *rq);
         /* The request is of no interest any more; nothing more may come for its id. */
         void (*cancel)(void *ctx, uint64_t id);
+};
 
+/* What the owner hears. ctx is the one given at creation; NULL members are not called. */
+struct control_calls {
         void (*login_changed)(void *ctx, enum control_login_state state);
         void (*auth_url)(void *ctx, struct slice url);
         /* Store the keys before anything else: control knows them already. */
@@ -91,6 +94,8 @@ struct control_config {
         const char *server_url; /* decides which schemes an auth URL may have; copied */
         const struct control_calls *calls; /* borrowed */
         void *ctx;
+        const struct control_wire *wire; /* borrowed */
+        void *wire_ctx;
         struct rng *rng;        /* borrowed */
         struct netmap *netmap;  /* borrowed; may hold a cached map */
         struct control_keys keys;
@@ -100,7 +105,7 @@ struct control_config {
 
 /* Idle until a goal is set. NULL: out of memory. */
 struct control_client *control_client_new(const struct control_config *config);
-/* Cancels what is under way. Calls nothing but calls->cancel. */
+/* Cancels what is under way. Calls nothing but wire->cancel. */
 void control_client_free(struct control_client *c, const struct now *now);
 
 /* Goals. A new one replaces the one before. */

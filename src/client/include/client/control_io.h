@@ -15,8 +15,7 @@ struct control_io;
 struct control_io_options {
         const char *server_url;           /* trailing slashes are ignored; copied */
         const struct secret_key *machine_key; /* copied, wiped by _free */
-        const struct control_config *client; /* config of the client to create: calls->request and
-                                              * calls->cancel are set by control_io, rng may be NULL */
+        const struct control_config *client; /* of the client to create; wire is ours, rng may be NULL */
         uint32_t mark;                    /* SO_MARK of every socket; 0: none */
 };
 

@@ -170,6 +170,7 @@ TAILCFG_MESSAGE(map_response);
 TAILCFG_MESSAGE(ping_request);
 TAILCFG_MESSAGE(ping_response);
 TAILCFG_MESSAGE(dial_plan);
+TAILCFG_MESSAGE(display_message);
 
 /* The members alone, without the braces: the server adds "Peers" and
  * "PeersChanged" itself from nodes that it serialised once and shares. */
