@@ -1,0 +1,139 @@
+"""What goes wrong at start is said in one clear sentence, with an exit status that is not zero."""
+
+import subprocess
+
+from tailnet import Node
+from topology import BUILD
+
+
+def refusal(host, *command, env=None, timeout=20):
+    """Runs a program that should refuse; returns the line that says why."""
+    done = host.run(*command, check=False, timeout=timeout, env=env)
+    assert done.returncode not in (0, None), f"exit status 0\n{done.stdout}{done.stderr}"
+    assert done.returncode < 128, f"ended by a signal\n{done.stderr}"
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    assert lines, "nothing was said"
+    return lines[-1]
+
+
+def weftd(lab, host, *flags):
+    folder = lab.folder / "weftd-refused"
+    folder.mkdir(exist_ok=True)
+    defaults = [f"--statedir={folder}", f"--socket={folder}/weftd.sock", "--tun=weft0"]
+    return refusal(host, BUILD / "weftd", *defaults, *flags)
+
+
+def test_no_tun_device(lab):
+    host = lab.public_host("one", 20)
+    done = host.run("unshare", "-m", "sh", "-c",
+                    f"mount -t tmpfs none /dev/net && exec {BUILD}/weftd --statedir={lab.folder}/s --socket={lab.folder}/s.sock",
+                    check=False, timeout=20)
+    assert done.returncode and "/dev/net/tun" in done.stdout + done.stderr
+
+
+def test_state_folder_is_no_folder(lab):
+    (lab.folder / "file").write_text("")
+    host = lab.public_host("one", 20)
+    line = refusal(host, BUILD / "weftd", f"--statedir={lab.folder}/file/below", f"--socket={lab.folder}/x.sock")
+    assert "below" in line, line
+
+
+def test_corrupt_state_file(lab):
+    state = lab.folder / "weftd.state"
+    state.write_text("{ this is not JSON")
+    line = weftd(lab, lab.public_host("one", 20), f"--state={state}")
+    assert str(state) in line, line
+    assert state.read_text() == "{ this is not JSON", "the file a person may still need was overwritten"
+
+
+def test_socket_in_use(lab, tailnet):
+    host = lab.public_host("one", 20)
+    node = Node(host, tailnet)
+    line = weftd(lab, host, f"--socket={node.socket}")
+    assert "in use" in line or "already" in line, line
+
+
+def test_weft_without_daemon(lab):
+    line = refusal(lab.public_host("one", 20), BUILD / "weft", f"--socket={lab.folder}/none.sock", "status")
+    assert "weftd" in line, line
+
+
+def test_control_port_taken(lab, tailnet):
+    line = refusal(tailnet.host, BUILD / "weft-control", "-c", tailnet.config, "serve")
+    assert "8080" in line or "in use" in line or "lock" in line.lower(), line
+
+
+def test_control_config_mistakes(lab):
+    host = lab.public_host("control", 2)
+    for text, expected in (("server_url: [", "config"), ("server_url: ftp://x\n", "server_url"), ("", "noise")):
+        config = lab.folder / "bad.yaml"
+        config.write_text(text)
+        assert expected in refusal(host, BUILD / "weft-control", "-c", config, "serve").lower()
+    assert "none.yaml" in refusal(host, BUILD / "weft-control", "-c", lab.folder / "none.yaml", "serve")
+
+
+def test_relay_port_taken(lab, tailnet):
+    line = refusal(tailnet.relay.host, *tailnet.relay.program.command)
+    assert "443" in line, line
+
+
+def test_wrong_server_and_bad_keys(lab, tailnet):
+    node = Node(lab.public_host("one", 20), tailnet)
+    done = node.weft("up", f"--login-server={tailnet.url}", "--auth-key=hskey-auth-nonsense", "--timeout=10s", check=False)
+    assert done.returncode and "key" in done.stderr.lower(), done.stderr
+    expired = tailnet.json("preauthkeys", "create", "--user", tailnet.user_id, "--expiration", "0s")["key"]
+    done = node.weft("up", f"--login-server={tailnet.url}", f"--auth-key={expired}", "--timeout=10s", check=False)
+    assert done.returncode and "key" in done.stderr.lower(), done.stderr
+    done = node.weft("up", "--force-reauth", "--login-server=http://203.0.113.99:1", f"--auth-key={tailnet.key}", "--timeout=10s", check=False)
+    assert done.returncode and done.stderr.strip(), done.stderr
+    done = node.weft("up", "--login-server=not a url", check=False)
+    assert done.returncode and done.stderr.strip(), done.stderr
+
+
+def test_single_use_key_is_used_once(lab, tailnet):
+    key = tailnet.auth_key(tailnet.user_id)
+    Node(lab.public_host("one", 20), tailnet).up(key)
+    two = Node(lab.public_host("two", 21), tailnet)
+    done = two.weft("up", f"--login-server={tailnet.url}", f"--auth-key={key}", "--timeout=10s", check=False)
+    assert done.returncode and "key" in done.stderr.lower(), done.stderr
+    assert len(tailnet.nodes()) == 1
+
+
+def test_full_disk(lab, tailnet):
+    """A node whose disk is full says so, keeps running, and loses nothing it had."""
+    small = lab.folder / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], check=True)
+    try:
+        filler = small / "filler"
+        with open(filler, "wb") as f:
+            try:
+                while True:
+                    f.write(b"x" * 4096)
+                    f.flush()
+            except OSError:
+                pass
+        host = lab.public_host("one", 20)
+        program = host.start("weftd", [BUILD / "weftd", f"--statedir={small}/state", f"--socket={lab.folder}/full.sock", "--tun=weft0"])
+        try:
+            program.process.wait(10)
+            assert program.process.returncode
+        except subprocess.TimeoutExpired:
+            pass  # running on in memory is fine, saying nothing is not
+        assert "space" in program.output().lower(), program.output()
+    finally:
+        program.kill()
+        subprocess.run(["umount", small], check=False)
+
+
+def test_unprivileged(lab):
+    host = lab.public_host("one", 20)
+    folder = lab.folder / "user"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    lab.folder.chmod(0o755)
+    done = host.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", BUILD / "weftd", f"--statedir={folder}",
+                    f"--socket={folder}/s.sock", check=False, timeout=20)
+    assert done.returncode and ("root" in done.stderr or "CAP_NET_ADMIN" in done.stderr), done.stderr
+
+
