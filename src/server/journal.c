@@ -1,0 +1,460 @@
+/*
+ * Durable changes, and the rule that nothing leaves before they are (server.h).
+ *
+ * A change goes three ways at once: into memory, into a transaction for the store,
+ * and, as it was before, onto the undo list. Answers are stamped with the number of
+ * the last commit handed over when they were made, and wait in one queue; the store's
+ * "durable up to n" releases them in order and drops the undo records. If the store
+ * refuses instead, the undo records are played backwards, memory is what the disk is,
+ * and every answer still waiting becomes an error.
+ */
+#include <stdlib.h>
+
+#include "state.h"
+
+enum undo_kind { UNDO_USER, UNDO_AUTH_KEY, UNDO_API_KEY, UNDO_NODE_ADDED, UNDO_NODE_CHANGED, UNDO_NODE_REMOVED };
+
+struct undo {
+        struct list link;
+        uint64_t commit;
+        enum undo_kind kind;
+        int64_t id;
+        void *old; /* the row before, owned; NULL: there was none */
+        struct node *node;
+};
+
+struct held {
+        struct list link;
+        uint64_t commit;
+        struct server_call *call;
+        enum reply_form form;
+        struct server_reply reply; /* body owned */
+        struct session *session;   /* set: a message for it instead of a reply */
+        struct server_message *message;
+};
+
+void journal_init(struct server *s)
+{
+        list_init(&s->journal.undo);
+        list_init(&s->journal.held);
+        list_init(&s->journal.dirty);
+        list_init(&s->journal.writing);
+}
+
+/* --- transactions ------------------------------------------------------------- */
+
+struct tx journal_begin(struct server *s)
+{
+        struct tx tx = { s, store_tx_new() };
+
+        if (!tx.store)
+                abort();
+        tx.store->number = s->journal.submitted + 1;
+        return tx;
+}
+
+void journal_commit(struct tx *tx)
+{
+        struct server *s = tx->s;
+
+        if (tx->store->n_ops == 0 && !tx->store->failed) {
+                store_tx_free(tx->store);
+                return;
+        }
+        s->journal.submitted = tx->store->number;
+        store_commit(s->store, tx->store);
+        tx->store = NULL;
+}
+
+static void remember(struct tx *tx, enum undo_kind kind, int64_t id, void *old, struct node *node)
+{
+        struct undo *u = calloc(1, sizeof(*u));
+
+        if (!u)
+                abort();
+        *u = (struct undo){ .commit = tx->store->number, .kind = kind, .id = id, .old = old, .node = node };
+        list_push_back(&tx->s->journal.undo, &u->link);
+}
+
+static void *must(void *row)
+{
+        if (!row)
+                abort(); /* the store has the change: memory must have it too */
+        return row;
+}
+
+void journal_put_user(struct tx *tx, const struct store_user *row)
+{
+        store_tx_put_user(tx->store, row);
+        remember(tx, UNDO_USER, row->id, row_set_put(&tx->s->tailnet.users, must(store_user_dup(row))), NULL);
+}
+
+void journal_delete_user(struct tx *tx, int64_t id)
+{
+        store_tx_id(tx->store, STORE_DELETE_USER, id);
+        remember(tx, UNDO_USER, id, row_set_remove(&tx->s->tailnet.users, id), NULL);
+}
+
+void journal_put_auth_key(struct tx *tx, const struct store_auth_key *row)
+{
+        store_tx_put_auth_key(tx->store, row);
+        remember(tx, UNDO_AUTH_KEY, row->id, row_set_put(&tx->s->tailnet.auth_keys, must(store_auth_key_dup(row))), NULL);
+}
+
+void journal_delete_auth_key(struct tx *tx, int64_t id)
+{
+        store_tx_id(tx->store, STORE_DELETE_AUTH_KEY, id);
+        remember(tx, UNDO_AUTH_KEY, id, row_set_remove(&tx->s->tailnet.auth_keys, id), NULL);
+}
+
+void journal_use_auth_key(struct tx *tx, const struct store_auth_key *row)
+{
+        struct store_auth_key used = *row;
+
+        used.used = true;
+        store_tx_id(tx->store, STORE_USE_AUTH_KEY, row->id);
+        remember(tx, UNDO_AUTH_KEY, row->id, row_set_put(&tx->s->tailnet.auth_keys, must(store_auth_key_dup(&used))), NULL);
+}
+
+void journal_put_api_key(struct tx *tx, const struct store_api_key *row)
+{
+        store_tx_put_api_key(tx->store, row);
+        remember(tx, UNDO_API_KEY, row->id, row_set_put(&tx->s->tailnet.api_keys, must(store_api_key_dup(row))), NULL);
+}
+
+void journal_delete_api_key(struct tx *tx, int64_t id)
+{
+        store_tx_id(tx->store, STORE_DELETE_API_KEY, id);
+        remember(tx, UNDO_API_KEY, id, row_set_remove(&tx->s->tailnet.api_keys, id), NULL);
+}
+
+/* The row as it goes to disk: the hard part with today's soft part. */
+static struct store_node whole_row(const struct node *n)
+{
+        struct store_node row = *n->row;
+
+        row.disco_key = n->disco_key;
+        row.hostinfo = n->hostinfo;
+        row.endpoints = n->endpoints;
+        row.n_endpoints = n->n_endpoints;
+        row.cap_version = n->cap_version;
+        row.last_seen_us = n->last_seen_us;
+        return row;
+}
+
+struct node *journal_put_node(struct tx *tx, const struct store_node *row)
+{
+        struct node *n = tailnet_node(&tx->s->tailnet, row->id);
+        struct store_node *copy = must(store_node_dup(row));
+
+        if (n) {
+                remember(tx, UNDO_NODE_CHANGED, n->id, node_swap_row(tx->s, n, copy), n);
+        } else {
+                n = node_add(tx->s, copy);
+                remember(tx, UNDO_NODE_ADDED, n->id, NULL, n);
+        }
+        struct store_node whole = whole_row(n);
+        store_tx_put_node(tx->store, &whole);
+        return n;
+}
+
+void journal_delete_node(struct tx *tx, struct node *n)
+{
+        store_tx_id(tx->store, STORE_DELETE_NODE, n->id);
+        node_unlink(tx->s, n);
+        remember(tx, UNDO_NODE_REMOVED, n->id, NULL, n);
+}
+
+/* --- soft parts ----------------------------------------------------------------- */
+
+void journal_soft_changed(struct server *s, struct node *n)
+{
+        if (n->is_removed)
+                return;
+        list_remove(&n->dirty);
+        list_push_back(&s->journal.dirty, &n->dirty);
+        if (!timer_armed(&s->soft_timer))
+                timer_arm(&s->timers, &s->soft_timer, s->now.mono_us + TIME_S(1));
+}
+
+void journal_write_soft(struct server *s)
+{
+        struct journal *j = &s->journal;
+
+        if (list_empty(&j->dirty))
+                return;
+        if (j->soft_commit) { /* the last one is still under way: the disk is slow */
+                timer_arm(&s->timers, &s->soft_timer, s->now.mono_us + TIME_S(1));
+                return;
+        }
+        struct tx tx = journal_begin(s);
+        for (struct list *it; (it = list_pop_front(&j->dirty));) {
+                struct node *n = container_of(it, struct node, dirty);
+                struct store_node row = whole_row(n);
+                store_tx_put_node(tx.store, &row);
+                list_push_back(&j->writing, &n->dirty);
+        }
+        journal_commit(&tx);
+        j->soft_commit = j->submitted;
+}
+
+static void soft_settled(struct server *s, bool written)
+{
+        struct journal *j = &s->journal;
+
+        for (struct list *it; (it = list_pop_front(&j->writing));) {
+                if (!written)
+                        journal_soft_changed(s, container_of(it, struct node, dirty));
+        }
+        j->soft_commit = 0;
+}
+
+/* --- answers --------------------------------------------------------------------- */
+
+static struct held *hold(struct server *s, struct server_call *call)
+{
+        struct held *h = calloc(1, sizeof(*h));
+
+        if (!h)
+                abort();
+        h->commit = s->journal.submitted;
+        h->call = call;
+        call->held++;
+        list_push_back(&s->journal.held, &h->link);
+        return h;
+}
+
+static void held_free(struct held *h)
+{
+        list_remove(&h->link);
+        free((void *)h->reply.body.ptr);
+        if (h->message)
+                server_message_unref(h->message);
+        free(h);
+}
+
+static bool may_leave(const struct server *s)
+{
+        return s->journal.submitted == s->journal.durable;
+}
+
+static void deliver_message(struct session *ss, struct server_message *m)
+{
+        if (!ss->call->ops->send(ss->call, m))
+                ss->blocked = true;
+}
+
+void hold_reply(struct server *s, struct server_call *call, enum reply_form form, const struct server_reply *reply)
+{
+        if (may_leave(s)) {
+                call->ops->reply(call, reply);
+                return;
+        }
+        struct held *h = hold(s, call);
+        uint8_t *body = must(malloc(reply->body.len + 1));
+        if (reply->body.len)
+                memcpy(body, reply->body.ptr, reply->body.len);
+        h->form = form;
+        h->reply = *reply;
+        h->reply.body = slice_make(body, reply->body.len);
+}
+
+void hold_message(struct server *s, struct session *session, struct server_message *m)
+{
+        if (may_leave(s)) {
+                deliver_message(session, m);
+                return;
+        }
+        struct held *h = hold(s, session->call);
+        h->session = session;
+        h->message = server_message_ref(m);
+}
+
+void hold_forget(struct server *s, struct server_call *call)
+{
+        if (!call->held)
+                return;
+        list_each_safe(it, &s->journal.held) {
+                struct held *h = container_of(it, struct held, link);
+                if (h->call == call)
+                        held_free(h);
+        }
+        call->held = 0;
+}
+
+static void release(struct held *h)
+{
+        struct server_call *call = h->call;
+
+        call->held--;
+        list_remove(&h->link);
+        if (h->session)
+                deliver_message(h->session, h->message);
+        else
+                call->ops->reply(call, &h->reply);
+        held_free(h);
+}
+
+/* The change that this answers did not happen. */
+static void refuse(struct held *h, const char *why)
+{
+        struct server_call *call = h->call;
+        struct buf body = BUF_INIT(4096);
+        struct server_reply reply = { 503, "text/plain; charset=utf-8", { 0 }, 0 };
+        struct json_writer w;
+
+        call->held--;
+        list_remove(&h->link);
+        json_writer_init(&w, &body, NULL);
+        switch (h->form) {
+        case FORM_REGISTER: {
+                struct tailcfg_register_response response = {
+                        .error = SLICE_LIT("the control server cannot store the registration; its administrator must act"),
+                };
+                tailcfg_register_response_write(&w, &response);
+                reply.status = 200;
+                reply.content_type = "application/json";
+                break;
+        }
+        case FORM_API:
+                json_object_open(&w);
+                json_field_str(&w, "title", "Service Unavailable");
+                json_field_i64(&w, "status", 503);
+                json_field_str(&w, "detail", "the change was not stored");
+                json_name(&w, "errors");
+                json_array_open(&w);
+                json_object_open(&w);
+                json_field_str(&w, "message", why);
+                json_object_close(&w);
+                json_array_close(&w);
+                json_object_close(&w);
+                reply.content_type = "application/problem+json";
+                break;
+        case FORM_PLAIN:
+                buf_append_str(&body, "the control server cannot store changes at present\n");
+                break;
+        }
+        reply.body = buf_slice(&body);
+        call->ops->reply(call, &reply);
+        buf_fini(&body);
+        held_free(h);
+}
+
+/* --- the store's answers ------------------------------------------------------------- */
+
+static void forget_undo(struct undo *u)
+{
+        list_remove(&u->link);
+        if (u->kind == UNDO_NODE_REMOVED)
+                node_free(u->node);
+        free(u->old);
+        free(u);
+}
+
+static void undo_row(struct row_set *set, struct undo *u)
+{
+        if (u->old)
+                free(row_set_put(set, u->old));
+        else
+                free(row_set_remove(set, u->id));
+        u->old = NULL;
+}
+
+static void play_back(struct server *s, struct undo *u)
+{
+        switch (u->kind) {
+        case UNDO_USER:
+                undo_row(&s->tailnet.users, u);
+                break;
+        case UNDO_AUTH_KEY:
+                undo_row(&s->tailnet.auth_keys, u);
+                break;
+        case UNDO_API_KEY:
+                undo_row(&s->tailnet.api_keys, u);
+                break;
+        case UNDO_NODE_ADDED:
+                node_unlink(s, u->node);
+                node_free(u->node);
+                break;
+        case UNDO_NODE_CHANGED:
+                free(node_swap_row(s, u->node, u->old));
+                u->old = NULL;
+                change_mark(s, u->node, CHANGE_NODE);
+                break;
+        case UNDO_NODE_REMOVED:
+                node_relink(s, u->node);
+                break;
+        }
+        list_remove(&u->link);
+        free(u->old);
+        free(u);
+}
+
+static void roll_back(struct server *s, const struct store_result *r)
+{
+        struct journal *j = &s->journal;
+        struct log_limit *limit = &j->trouble;
+
+        if (log_allow(limit, s->now.mono_us))
+                log_error(&server_log, "changes cannot be stored and are refused", "why=\"%s\"", r->diag.text);
+        while (!list_empty(&j->undo))
+                play_back(s, container_of(j->undo.prev, struct undo, link));
+        store_resume(s->store, r->durable + 1);
+        j->submitted = j->durable;
+        if (j->soft_commit)
+                soft_settled(s, false);
+        while (!list_empty(&j->held)) {
+                struct held *h = container_of(j->held.next, struct held, link);
+                if (h->session) {
+                        h->call->held--;
+                        held_free(h);
+                } else {
+                        refuse(h, r->diag.text);
+                }
+        }
+        routes_elect(s);
+        session_restart_all(s);
+}
+
+void server_store_ready(struct server *s, const struct now *now)
+{
+        struct journal *j = &s->journal;
+        struct store_result r;
+
+        s->now = *now;
+        if (!store_poll(s->store, &r))
+                return;
+        j->durable = r.durable;
+        while (!list_empty(&j->undo)) {
+                struct undo *u = container_of(j->undo.next, struct undo, link);
+                if (u->commit > r.durable)
+                        break;
+                forget_undo(u);
+        }
+        if (j->soft_commit && j->soft_commit <= r.durable)
+                soft_settled(s, true);
+        while (!list_empty(&j->held)) {
+                struct held *h = container_of(j->held.next, struct held, link);
+                if (h->commit > r.durable)
+                        break;
+                release(h);
+        }
+        if (r.error != OK)
+                roll_back(s, &r);
+}
+
+void journal_fini(struct server *s)
+{
+        struct journal *j = &s->journal;
+
+        while (!list_empty(&j->held)) {
+                struct held *h = container_of(j->held.next, struct held, link);
+                h->call->held--;
+                if (h->session)
+                        held_free(h);
+                else
+                        refuse(h, "the server is going down");
+        }
+        while (!list_empty(&j->undo))
+                forget_undo(container_of(j->undo.next, struct undo, link));
+}

@@ -1,0 +1,210 @@
+/* The engine as a whole: loading, timers, and what concerns all nodes. */
+#include <stdlib.h>
+
+#include "state.h"
+
+enum { EXPIRY_SCAN_S = 5 };
+
+const struct server_settings SERVER_SETTINGS_DEFAULT = {
+        .magic_dns = true,
+        .override_local_dns = true,
+        .taildrop = true,
+        .disable_logtail = true,
+        .ephemeral_timeout_us = TIME_S(120),
+        .batch_delay_us = TIME_MS(50),
+        .register_ttl_us = TIME_S(15 * 60),
+        .max_registrations = 1024,
+};
+
+/* --- loading --------------------------------------------------------------------- */
+
+static enum err keep(struct row_set *set, void *row)
+{
+        if (!row)
+                return ERR_NOMEM;
+        free(row_set_put(set, row));
+        return OK;
+}
+
+static enum err load_user(void *ctx, const struct store_user *row)
+{
+        return keep(&((struct server *)ctx)->tailnet.users, store_user_dup(row));
+}
+
+static enum err load_auth_key(void *ctx, const struct store_auth_key *row)
+{
+        return keep(&((struct server *)ctx)->tailnet.auth_keys, store_auth_key_dup(row));
+}
+
+static enum err load_api_key(void *ctx, const struct store_api_key *row)
+{
+        return keep(&((struct server *)ctx)->tailnet.api_keys, store_api_key_dup(row));
+}
+
+static enum err load_node(void *ctx, const struct store_node *row)
+{
+        struct store_node *copy = store_node_dup(row);
+
+        if (!copy)
+                return ERR_NOMEM;
+        (void)node_add(ctx, copy);
+        return OK;
+}
+
+/* Policies are kept in the store; the engine acts on the view it is given. */
+static enum err load_policy(void *ctx, const struct store_policy *row)
+{
+        (void)ctx;
+        (void)row;
+        return OK;
+}
+
+static void raise(struct row_set *set, int64_t id)
+{
+        if (id > set->last_id)
+                set->last_id = id;
+}
+
+static void load_last_ids(void *ctx, int64_t user, int64_t auth_key, int64_t api_key, int64_t node)
+{
+        struct tailnet *t = &((struct server *)ctx)->tailnet;
+
+        raise(&t->users, user);
+        raise(&t->auth_keys, auth_key);
+        raise(&t->api_keys, api_key);
+        raise(&t->nodes, node);
+}
+
+/* --- timers ------------------------------------------------------------------------ */
+
+static void flush_due(struct timer *timer, const struct now *now)
+{
+        (void)now;
+        session_flush_all(container_of(timer, struct server, flush_timer));
+}
+
+static void soft_due(struct timer *timer, const struct now *now)
+{
+        (void)now;
+        journal_write_soft(container_of(timer, struct server, soft_timer));
+}
+
+/* Key expiry is a date, and clocks jump: look at all nodes instead of trusting timers. */
+static void expiry_scan(struct timer *timer, const struct now *now)
+{
+        struct server *s = container_of(timer, struct server, expiry_timer);
+
+        for (size_t i = 0; i < s->tailnet.nodes.n; i++) {
+                struct node *n = (struct node *)s->tailnet.nodes.items[i];
+                bool expired = node_is_expired(s, n);
+                if (expired == n->expiry_told)
+                        continue;
+                n->expiry_told = expired;
+                change_mark(s, n, CHANGE_NODE);
+                if (expired)
+                        log_info(&server_log, "a node's key has expired", "node=%lld name=%.*s", (long long)n->id,
+                                 SLICE_ARGS(n->row->given_name));
+        }
+        timer_arm(&s->timers, timer, now->mono_us + TIME_S(EXPIRY_SCAN_S));
+}
+
+/* --- life ------------------------------------------------------------------------------ */
+
+struct server *server_new(const struct server_settings *settings, struct store *store, struct policy_view *policy,
+                          struct rng *rng, const struct now *now, struct diag *diag)
+{
+        struct server *s = calloc(1, sizeof(*s));
+        struct store_visitor visitor = {
+                s, load_user, load_auth_key, load_api_key, load_node, load_policy, load_last_ids,
+        };
+
+        if (!s) {
+                policy_view_free(policy);
+                (void)diag_set(diag, ERR_NOMEM, "out of memory");
+                return NULL;
+        }
+        s->settings = settings;
+        s->store = store;
+        s->policy = policy;
+        s->rng = rng;
+        s->now = *now;
+        s->flush_timer.fire = flush_due;
+        s->soft_timer.fire = soft_due;
+        s->expiry_timer.fire = expiry_scan;
+        list_init(&s->sessions);
+        timer_heap_init(&s->timers);
+        tailnet_init(&s->tailnet);
+        journal_init(s);
+        if (server_set_derp_map(s, now, SLICE_LIT("{\"Regions\":{},\"omitDefaultRegions\":true}")) != OK ||
+            store_load(store, &visitor, diag) != OK) {
+                server_free(s);
+                return NULL;
+        }
+        timer_arm(&s->timers, &s->expiry_timer, now->mono_us + TIME_S(EXPIRY_SCAN_S));
+        return s;
+}
+
+void server_free(struct server *s)
+{
+        if (!s)
+                return;
+        while (!list_empty(&s->sessions))
+                session_end(container_of(s->sessions.next, struct session, in_server));
+        journal_write_soft(s);
+        registration_fini(s);
+        journal_fini(s);
+        while (s->tailnet.nodes.n) {
+                struct node *n = (struct node *)s->tailnet.nodes.items[s->tailnet.nodes.n - 1];
+                s->tailnet.nodes.n--;
+                node_free(n);
+        }
+        tailnet_fini(&s->tailnet);
+        timer_heap_fini(&s->timers);
+        policy_view_free(s->policy);
+        free((void *)s->derp_map.ptr);
+        free(s);
+}
+
+uint64_t server_deadline(const struct server *s)
+{
+        return timer_next(&s->timers);
+}
+
+void server_run(struct server *s, const struct now *now)
+{
+        s->now = *now;
+        timer_run(&s->timers, now);
+}
+
+enum err server_set_derp_map(struct server *s, const struct now *now, struct slice json)
+{
+        uint8_t *copy = malloc(json.len + 1);
+
+        s->now = *now;
+        if (!copy)
+                return ERR_NOMEM;
+        memcpy(copy, json.ptr, json.len);
+        free((void *)s->derp_map.ptr);
+        s->derp_map = slice_make(copy, json.len);
+        change_mark_common(s, &s->tailnet.derp_seq);
+        return OK;
+}
+
+bool server_knows_node(const struct server *s, const struct public_key *node_key)
+{
+        const struct node *n = tailnet_node_by_key(&s->tailnet, node_key);
+
+        return n && !node_is_expired(s, n);
+}
+
+enum err server_health(struct server *s)
+{
+        return store_check(s->store);
+}
+
+void server_count(const struct server *s, struct server_counts *out)
+{
+        *out = (struct server_counts){ s->tailnet.users.n, s->tailnet.nodes.n, 0, s->n_sessions };
+        for (size_t i = 0; i < s->tailnet.nodes.n; i++)
+                out->online += ((const struct node *)s->tailnet.nodes.items[i])->online;
+}

@@ -1,0 +1,218 @@
+/*
+ * Map sessions: the long polls. A session gets a whole map first, then, when changes
+ * have been gathered for a moment, one delta from where it stands to now. A reader
+ * that is too slow gets nothing until it has caught up, and then again one delta: what
+ * it lacks does not pile up anywhere.
+ */
+#include <stdlib.h>
+
+#include "state.h"
+
+enum { OFFLINE_GRACE_S = 10, KEEPALIVE_S = 50, KEEPALIVE_JITTER_MS = 9000 };
+
+static void keepalive_due(struct timer *timer, const struct now *now);
+
+static void send(struct session *ss, struct server_message *m)
+{
+        struct server *s = ss->server;
+
+        hold_message(s, ss, m);
+        timer_arm(&s->timers, &ss->keepalive, s->now.mono_us + ss->keepalive_us);
+}
+
+/* False: out of memory, the session is gone. */
+static bool send_full(struct session *ss)
+{
+        struct server *s = ss->server;
+        struct server_message *m = mapper_full(s, ss->node, ss->zstd, !ss->told_first);
+
+        if (!m) {
+                log_error(&server_log, "out of memory for a network map", "node=%lld", (long long)ss->node->id);
+                session_end(ss);
+                return false;
+        }
+        ss->told_first = true;
+        ss->needs_full = false;
+        ss->cursor = s->tailnet.change_seq;
+        send(ss, m);
+        server_message_unref(m);
+        return true;
+}
+
+static void mark_online(struct server *s, struct node *n)
+{
+        timer_cancel(&s->timers, &n->offline_timer);
+        timer_cancel(&s->timers, &n->ephemeral_timer);
+        if (n->online)
+                return;
+        n->online = true;
+        change_mark(s, n, CHANGE_ONLINE);
+        if (n->n_announced)
+                routes_elect(s);
+}
+
+void session_open(struct server *s, struct node *n, struct server_call *call, bool zstd)
+{
+        struct session *ss = calloc(1, sizeof(*ss));
+
+        if (!ss) {
+                call->ops->end(call);
+                return;
+        }
+        /* One stream a node: the older one is a connection that the client gave up. */
+        while (!list_empty(&n->sessions))
+                session_end(container_of(n->sessions.next, struct session, in_node));
+        *ss = (struct session){ .server = s, .call = call, .node = n, .zstd = zstd };
+        ss->keepalive.fire = keepalive_due;
+        ss->keepalive_us = TIME_S(KEEPALIVE_S) + TIME_MS(rng_below(s->rng, KEEPALIVE_JITTER_MS));
+        call->session = ss;
+        list_push_back(&n->sessions, &ss->in_node);
+        list_push_back(&s->sessions, &ss->in_server);
+        s->n_sessions++;
+        mark_online(s, n);
+        call->ops->begin(call);
+        (void)send_full(ss);
+}
+
+static void session_free(struct session *ss)
+{
+        struct server *s = ss->server;
+        struct node *n = ss->node;
+
+        hold_forget(s, ss->call);
+        ss->call->session = NULL;
+        timer_cancel(&s->timers, &ss->keepalive);
+        list_remove(&ss->in_node);
+        list_remove(&ss->in_server);
+        s->n_sessions--;
+        if (list_empty(&n->sessions) && !n->is_removed)
+                timer_arm(&s->timers, &n->offline_timer, s->now.mono_us + TIME_S(OFFLINE_GRACE_S));
+        free(ss);
+}
+
+void session_end(struct session *ss)
+{
+        struct server_call *call = ss->call;
+
+        session_free(ss);
+        call->ops->end(call);
+}
+
+static void keepalive_due(struct timer *timer, const struct now *now)
+{
+        struct session *ss = container_of(timer, struct session, keepalive);
+        struct server_message *m = mapper_keepalive(ss->zstd);
+
+        (void)now;
+        timer_arm(&ss->server->timers, timer, now->mono_us + ss->keepalive_us);
+        if (!m)
+                return;
+        if (!ss->blocked)
+                hold_message(ss->server, ss, m);
+        server_message_unref(m);
+}
+
+/* --- telling changes ------------------------------------------------------------------ */
+
+/* Deltas of this round, each built once for all who stand at the same place. */
+struct shared_delta {
+        uint32_t viewer_class;
+        uint64_t cursor;
+        bool zstd;
+        struct server_message *message;
+};
+enum { N_SHARED = 16 };
+struct round {
+        struct shared_delta shared[N_SHARED];
+        size_t n;
+};
+
+/* A reference for the caller. */
+static struct server_message *shared_delta(struct server *s, struct session *ss, struct round *round)
+{
+        for (size_t i = 0; i < round->n; i++) {
+                const struct shared_delta *d = &round->shared[i];
+                if (d->viewer_class == ss->node->policy_class && d->cursor == ss->cursor && d->zstd == ss->zstd)
+                        return server_message_ref(d->message);
+        }
+        struct server_message *m = mapper_delta(s, ss->node->policy_class, NULL, ss->cursor, ss->zstd);
+        if (m && round->n < N_SHARED)
+                round->shared[round->n++] =
+                        (struct shared_delta){ ss->node->policy_class, ss->cursor, ss->zstd, server_message_ref(m) };
+        return m;
+}
+
+static void session_flush(struct session *ss, struct round *round)
+{
+        struct server *s = ss->server;
+        struct server_message *m;
+
+        if (ss->blocked)
+                return;
+        if (mapper_lost_removals(s, ss->cursor))
+                ss->needs_full = true;
+        if (ss->needs_full) {
+                (void)send_full(ss);
+                return;
+        }
+        if (!mapper_has_news(s, ss->node, ss->cursor)) {
+                ss->cursor = s->tailnet.change_seq;
+                return;
+        }
+        if (mapper_is_in_delta(ss->node, ss->cursor))
+                m = mapper_delta(s, ss->node->policy_class, ss->node, ss->cursor, ss->zstd);
+        else
+                m = shared_delta(s, ss, round);
+        if (!m) {
+                session_end(ss);
+                return;
+        }
+        ss->cursor = s->tailnet.change_seq;
+        send(ss, m);
+        server_message_unref(m);
+}
+
+void session_flush_all(struct server *s)
+{
+        struct round round = { .n = 0 };
+
+        list_each_safe(it, &s->sessions)
+                session_flush(container_of(it, struct session, in_server), &round);
+        for (size_t i = 0; i < round.n; i++)
+                server_message_unref(round.shared[i].message);
+}
+
+void session_schedule_flush(struct server *s)
+{
+        if (!timer_armed(&s->flush_timer) && s->n_sessions)
+                timer_arm(&s->timers, &s->flush_timer, s->now.mono_us + s->settings->batch_delay_us);
+}
+
+void session_restart_all(struct server *s)
+{
+        list_each(it, &s->sessions)
+                container_of(it, struct session, in_server)->needs_full = true;
+        session_schedule_flush(s);
+}
+
+void server_call_writable(struct server *s, const struct now *now, struct server_call *call)
+{
+        struct round round = { .n = 0 };
+
+        s->now = *now;
+        if (!call->session || !call->session->blocked)
+                return;
+        call->session->blocked = false;
+        session_flush(call->session, &round);
+        for (size_t i = 0; i < round.n; i++)
+                server_message_unref(round.shared[i].message);
+}
+
+void server_call_closed(struct server *s, const struct now *now, struct server_call *call)
+{
+        s->now = *now;
+        if (call->session)
+                session_free(call->session);
+        list_remove(&call->link);
+        hold_forget(s, call);
+}
