@@ -87,7 +87,8 @@ struct dataplane_view {
 
 struct dataplane_view *dataplane_view_new(void);
 void dataplane_view_free(struct dataplane_view *v); /* only if never published */
-void dataplane_publish(struct dataplane *dp, struct dataplane_view *v);
+/* ERR_NOMEM: v is still the caller's. */
+enum err MUST_USE dataplane_publish(struct dataplane *dp, struct dataplane_view *v);
 
 /* ---- peers --------------------------------------------------------------- */
 
@@ -167,7 +168,7 @@ enum err MUST_USE dataplane_receive_derp(struct dataplane *dp, struct slice mess
 /* An IP packet as if it had been read from the TUN, but not filtered: TSMP, answers
  * of the node itself. Copied. ERR_LIMIT: queue full. */
 enum err MUST_USE dataplane_send_packet(struct dataplane *dp, struct slice packet);
-/* An IP packet to write to the TUN. Copied. ERR_LIMIT: queue full. */
+/* An IP packet to write to the TUN, at once. ERR_LIMIT, ERR_SYS. */
 enum err MUST_USE dataplane_deliver_packet(struct dataplane *dp, struct slice packet);
 
 /* ---- events to the control thread ---------------------------------------- */
