@@ -35,7 +35,7 @@ static uint64_t waiting_since(const struct wait *w, uint64_t answered_us)
 }
 
 /* Begins a wait unless one is on. True if it did and nobody watches. */
-static bool wait_begin(struct activity *a, struct wait *w, uint64_t answered_us, uint64_t now_us)
+static bool wait_begin(struct wait *w, uint64_t answered_us, uint64_t now_us)
 {
         uint64_t served_us = stamp_get(&w->served_us), since = stamp_get(&w->since_us);
         uint64_t floor_us = answered_us > served_us ? answered_us : served_us;
@@ -44,7 +44,7 @@ static bool wait_begin(struct activity *a, struct wait *w, uint64_t answered_us,
                 return false;
         /* within one microsecond this packet still came after the answer */
         atomic_store(&w->since_us, now_us > floor_us ? now_us : floor_us + 1);
-        return !atomic_load(&a->is_watched) && !atomic_exchange(&a->is_watched, true);
+        return !atomic_exchange(&w->is_watched, true);
 }
 
 static void add_bytes(_Atomic uint64_t *sum, uint64_t bytes)
@@ -56,17 +56,14 @@ bool activity_sent(struct activity *a, bool has_data, uint64_t bytes, uint64_t n
 {
         stamp_set(&a->sent_us, now_us);
         add_bytes(&a->sent_bytes, bytes);
-        return has_data && wait_begin(a, &a->handshake, stamp_get(&a->heard_us), now_us);
+        return has_data && wait_begin(&a->handshake, stamp_get(&a->heard_us), now_us);
 }
 
 bool activity_heard(struct activity *a, bool has_data, uint64_t bytes, uint64_t now_us)
 {
         stamp_set(&a->heard_us, now_us);
         add_bytes(&a->heard_bytes, bytes);
-        if (!has_data)
-                return false;
-        stamp_set(&a->data_heard_us, now_us);
-        return wait_begin(a, &a->keepalive, stamp_get(&a->sent_us), now_us);
+        return has_data && wait_begin(&a->keepalive, stamp_get(&a->sent_us), now_us);
 }
 
 uint64_t activity_keepalive_since(const struct activity *a)
@@ -89,7 +86,7 @@ void activity_serve(struct wait *w, uint64_t now_us)
  * stores is_watched and must then read since_us once more. These four accesses are
  * sequentially consistent, so at least one of the two sees the other's store.
  */
-void activity_watch(struct activity *a, bool is_watched)
+void activity_watch(struct wait *w, bool is_watched)
 {
-        atomic_store(&a->is_watched, is_watched);
+        atomic_store(&w->is_watched, is_watched);
 }

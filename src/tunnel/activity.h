@@ -23,19 +23,18 @@
 struct wait {
         _Atomic uint64_t since_us;  /* packet thread: the first packet not answered */
         _Atomic uint64_t served_us; /* control thread: up to here it has acted */
+        atomic_bool is_watched;     /* the control thread has a timer for this one */
 };
 
 struct activity {
         atomic_uint refs;
-        atomic_bool is_watched; /* the control thread has a timer for what waits */
-        struct wait keepalive;  /* begun by the receiver, answered by sent_us */
-        struct wait handshake;  /* begun by the sender, answered by heard_us */
+        struct wait keepalive; /* begun by the receiver, answered by sent_us */
+        struct wait handshake; /* begun by the sender, answered by heard_us */
         /* the sender's, on a cache line of its own */
         _Alignas(64) _Atomic uint64_t sent_us; /* anything authentic */
         _Atomic uint64_t sent_bytes;
         /* the receiver's */
         _Alignas(64) _Atomic uint64_t heard_us;
-        _Atomic uint64_t data_heard_us;
         _Atomic uint64_t heard_bytes;
 };
 
@@ -52,8 +51,8 @@ uint64_t activity_keepalive_since(const struct activity *a);
 uint64_t activity_handshake_since(const struct activity *a);
 /* Whatever waits has been seen to. */
 void activity_serve(struct wait *w, uint64_t now_us);
-/* Sets whether packet threads need not wake the control thread. */
-void activity_watch(struct activity *a, bool is_watched);
+/* Whether the control thread need not be woken when this wait begins. */
+void activity_watch(struct wait *w, bool is_watched);
 
 static inline uint64_t stamp_get(const _Atomic uint64_t *stamp)
 {
