@@ -164,7 +164,8 @@ struct path_config {
 
 /* A manager with a fresh disco key. NULL: out of memory. */
 struct path_manager *path_manager_new(const struct path_config *config, const struct now *now);
-/* Ends everything; no callback runs. */
+/* Ends everything. The only callbacks it may make are send_portmap() and upnp(),
+ * to give a port mapping back. */
 void path_manager_free(struct path_manager *m);
 
 /* The disco key to announce to the control server; made once a process. */
@@ -319,7 +320,7 @@ struct path_stats {
         uint64_t disco_dropped;       /* unknown sender, bad box, malformed, misplaced */
         uint64_t pings_sent, pongs_received, pongs_unknown;
         uint64_t calls_sent, calls_received; /* CallMeMaybe */
-        uint64_t candidates_refused;  /* no room */
+        uint64_t candidates_replaced; /* fresher ones took the place of stale ones */
         uint64_t restuns;
 };
 const struct path_stats *path_stats(const struct path_manager *m);
