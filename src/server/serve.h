@@ -1,0 +1,82 @@
+/* Shared by the files that put the engine on sockets. */
+#ifndef SERVER_SERVE_INTERNAL_H
+#define SERVER_SERVE_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "base/log.h"
+#include "net/http.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "net/tls.h"
+#include "server/config.h"
+#include "server/server.h"
+
+struct serve_derp;
+
+struct serve {
+        struct config *config;
+        struct server_settings settings;
+        struct net_loop *loop;
+        struct store *store;
+        struct server *server;
+        struct secret_key noise_key;
+        struct public_key noise_public;
+        struct http_server *outer, *inner, *local; /* the world, inside Noise, the Unix socket */
+        struct net_listener *listener, *unix_listener;
+        struct tls_server *tls;
+        struct serve_derp *derp;
+        struct timer deadline;      /* the engine's next one */
+        struct net_task store_news; /* posted from the store's thread */
+        atomic_bool news_posted;
+        struct net_signal *signals[4];
+};
+
+extern const struct log serve_log;
+
+/* After anything that may have moved the engine's deadline. */
+void serve_rearm(struct serve *sv);
+
+/* --- serve_call.c: an HTTP exchange as a call to the engine ----------------------- */
+
+/* The exchange is answered by the engine from here on. NULL: out of memory, answered. */
+struct server_call *serve_call_new(struct serve *sv, struct http_exchange *x);
+
+/* --- serve_http.c, serve_noise.c, serve_api.c --------------------------------------- */
+
+extern const struct http_server_calls serve_outer_calls, serve_inner_calls, serve_local_calls;
+void serve_noise_upgrade(struct serve *sv, struct http_exchange *x);
+/* A request below /api/v1/ of someone who has been let in. */
+void serve_api_request(struct serve *sv, struct http_exchange *x);
+/* The same from the world: a Bearer key is needed. */
+void serve_api_remote(struct serve *sv, struct http_exchange *x);
+
+/* --- serve_derp.c, derp_map.c ---------------------------------------------------------- */
+
+/* Relays: the map from config and files, the embedded one. */
+enum err MUST_USE serve_derp_start(struct serve *sv, struct diag *diag);
+void serve_derp_stop(struct serve *sv);
+/* Reads the files again; a mistake keeps the map that was. */
+void serve_derp_reload(struct serve *sv);
+/* True if the request was for the relay and has been taken. */
+bool serve_derp_request(struct serve *sv, struct http_exchange *x);
+
+/* A region map as YAML text (headscale's derp.paths) or JSON (derp.urls) into regions
+ * that a later source overrides by id; a null region deletes. ERR_FORMAT with a
+ * sentence. Lists live in the arena. */
+struct derp_sources {
+        struct arena *arena;
+        struct tailcfg_derp_region *regions;
+        size_t n, cap;
+};
+enum err MUST_USE derp_map_add_yaml(struct derp_sources *src, const char *name, struct slice text, struct diag *diag);
+enum err MUST_USE derp_map_add_json(struct derp_sources *src, const char *name, struct slice text, struct diag *diag);
+enum err MUST_USE derp_map_add(struct derp_sources *src, const struct tailcfg_derp_region *region);
+void derp_map_write(const struct derp_sources *src, struct buf *json);
+
+/* --- key_file.c -------------------------------------------------------------------------- */
+
+/* "privkey:<64 hex>" in a file of mode 0600, made (with its folder, 0700) if absent. */
+enum err MUST_USE key_file_load(const char *what, const char *path, struct rng *rng, struct secret_key *out, struct diag *diag);
+
+#endif
