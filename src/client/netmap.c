@@ -62,7 +62,7 @@ static enum err end_call(struct netmap *nm, enum err e, const struct netmap_chan
         return e ? e : noted;
 }
 
-static void note_control_time(struct netmap *nm, const struct tailcfg_time *t, const struct now *now)
+void netmap_note_control_time(struct netmap *nm, const struct tailcfg_time *t, const struct now *now)
 {
         int64_t skew;
 
@@ -89,7 +89,7 @@ enum err netmap_apply(struct netmap *nm, const struct tailcfg_map_response *m, c
                 *changes = &nm->changes;
         if (nm->is_fresh && !m->node)
                 return ERR_FORMAT;
-        note_control_time(nm, &m->control_time, now);
+        netmap_note_control_time(nm, &m->control_time, now);
         nm->changes.is_first = nm->is_fresh;
         e = peers_apply(nm, m);
         if (!e && m->node)

@@ -7,7 +7,7 @@
  *   update  lite map requests that tell the server what is new about us
  *
  * The client asks for HTTP requests through wire->request and is fed what comes
- * back. It never blocks, reads no clock and draws no randomness of its own. One
+ * back, later, never from inside that call. It never blocks, reads no clock and draws no randomness of its own. One
  * thread; calls->* may be made from within any function here that takes `now`, and
  * may call back into the client, except for control_client_free().
  */
@@ -45,12 +45,13 @@ enum control_login_state {
         CONTROL_LOGGED_IN,   /* registered; the map loop runs */
 };
 
-/* The keys that outlive the process. Whoever keeps a copy wipes it. */
+/* The keys that outlive the process; zero: none. Whoever keeps a copy wipes it. */
 struct control_keys {
-        struct secret_key node, old_node; /* zero: none */
+        struct secret_key node, old_node;
+        /* A new node key that control may know already, though we have not heard yet:
+         * kept so that a crash at that moment does not cost a single-use auth key. */
+        struct secret_key pending;
 };
-
-struct control_ping; /* one PingRequest or c2n request waiting for its answer */
 
 /* A request of the server to this node, unpacked from a PingRequest. */
 struct control_c2n {
@@ -68,7 +69,7 @@ struct control_wire {
 struct control_calls {
         void (*login_changed)(void *ctx, enum control_login_state state);
         void (*auth_url)(void *ctx, struct slice url);
-        /* Store the keys before anything else: control knows them already. */
+        /* Store the keys before returning: the next request may use them. */
         void (*keys_changed)(void *ctx, const struct control_keys *keys);
         void (*registered)(void *ctx, const struct tailcfg_register_response *r);
         /* A sentence about what failed last, "" when it works again. */
@@ -82,12 +83,12 @@ struct control_calls {
         void (*dial_plan)(void *ctx, const struct tailcfg_dial_plan *plan);
         void (*debug)(void *ctx, const struct tailcfg_debug *debug);
 
-        /* type: "disco", "TSMP", "ICMP" or "peerapi". Answer with control_ping_reply()
-         * or, when the ping could not be made at all, control_ping_drop(). */
-        void (*ping)(void *ctx, struct control_ping *p, struct slice type, const struct ip_addr *ip);
-        /* Answer with control_c2n_reply(), now or later (within a minute). False: no
-         * such path. /echo is answered by the client itself. */
-        bool (*c2n)(void *ctx, struct control_ping *p, const struct control_c2n *rq);
+        /* type: "disco", "TSMP", "ICMP" or "peerapi". Answer within 10 s, with
+         * control_client_ping_reply(); a ping that could not be made has no answer. */
+        void (*ping)(void *ctx, uint64_t ping_id, struct slice type, const struct ip_addr *ip);
+        /* Answer with control_client_c2n_reply(), now or within a minute. False: no such
+         * path. /echo is answered by the client itself. */
+        bool (*c2n)(void *ctx, uint64_t ping_id, const struct control_c2n *rq);
 };
 
 struct control_config {
@@ -106,7 +107,7 @@ struct control_config {
 /* Idle until a goal is set. NULL: out of memory. */
 struct control_client *control_client_new(const struct control_config *config);
 /* Cancels what is under way. Calls nothing but wire->cancel. */
-void control_client_free(struct control_client *c, const struct now *now);
+void control_client_free(struct control_client *c);
 
 /* Goals. A new one replaces the one before. */
 enum control_login_flags {
@@ -145,11 +146,12 @@ void control_client_end(struct control_client *c, const struct now *now, uint64_
 uint64_t control_client_next(const struct control_client *c);
 void control_client_run(struct control_client *c, const struct now *now);
 
-void control_ping_reply(struct control_ping *p, const struct now *now, const struct tailcfg_ping_response *r);
-void control_ping_drop(struct control_ping *p);
+/* Answers to calls->ping and calls->c2n; those that come too late are ignored. */
+void control_client_ping_reply(struct control_client *c, const struct now *now, uint64_t ping_id,
+                               const struct tailcfg_ping_response *r);
 /* content_type may be NULL. */
-void control_c2n_reply(struct control_ping *p, const struct now *now, unsigned status, const char *content_type,
-                       struct slice body);
+void control_client_c2n_reply(struct control_client *c, const struct now *now, uint64_t ping_id, unsigned status,
+                              const char *content_type, struct slice body);
 
 enum control_login_state control_client_state(const struct control_client *c);
 /* Valid while CONTROL_WAITS_FOR_URL; empty otherwise. */

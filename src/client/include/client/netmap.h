@@ -76,6 +76,8 @@ enum err MUST_USE netmap_apply(struct netmap *nm, const struct tailcfg_map_respo
 void netmap_expire_peers(struct netmap *nm, const struct now *now, int64_t *next_unix_us,
                          const struct netmap_changes **changes);
 
+/* Keep-alives tell the time too. */
+void netmap_note_control_time(struct netmap *nm, const struct tailcfg_time *t, const struct now *now);
 /* Our clock corrected by control's, where they differ by more than a minute. */
 int64_t netmap_control_time_us(const struct netmap *nm, const struct now *now);
 
