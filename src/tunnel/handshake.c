@@ -7,10 +7,6 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
-
-static const struct log logger = { "tunnel" };
-
 /*
  * Timestamps (TAI64N) must rise from one initiation to the next, for ever, or the
  * peer takes them for replays. We count in slots of 2^24 ns, sixty begun in each
@@ -21,17 +17,17 @@ static const struct log logger = { "tunnel" };
 enum { SLOTS_PER_SECOND = 60, SLOT_SHIFT = 24 };
 #define TAI64_EPOCH UINT64_C(0x400000000000000a)
 
-uint64_t handshake_clock_slot(int64_t unix_us)
+uint64_t clock_slot_of(int64_t unix_us)
 {
         uint64_t us = unix_us > 0 ? (uint64_t)unix_us : 0;
 
         return us / TIME_S(1) * SLOTS_PER_SECOND + ((us % TIME_S(1) * 1000) >> SLOT_SHIFT);
 }
 
-int64_t handshake_clock(const struct tunnel *t)
+int64_t clock_slot_unix_us(uint64_t slot)
 {
-        uint64_t second = t->clock_slot / SLOTS_PER_SECOND;
-        uint64_t ns = t->clock_slot % SLOTS_PER_SECOND << SLOT_SHIFT;
+        uint64_t second = slot / SLOTS_PER_SECOND;
+        uint64_t ns = slot % SLOTS_PER_SECOND << SLOT_SHIFT;
 
         /* rounded up, so that the same slot comes out again */
         return (int64_t)(TIME_S(second) + (ns + 999) / 1000);
@@ -41,11 +37,13 @@ static void next_timestamp(struct tunnel_peer *p, const struct now *now, uint8_t
 {
         struct tunnel *t = p->tunnel;
         struct writer w = writer_of(out, TAI64N_LEN);
-        uint64_t slot = handshake_clock_slot(now->unix_us);
+        uint64_t slot = clock_slot_of(now->unix_us);
 
         if (t->clock_slot < slot)
                 t->clock_slot = slot;
         p->sent_slot = t->clock_slot > p->sent_slot ? t->clock_slot : p->sent_slot + 1;
+        if (t->highest_slot < p->sent_slot)
+                t->highest_slot = p->sent_slot;
         wr_be64(&w, TAI64_EPOCH + p->sent_slot / SLOTS_PER_SECOND);
         wr_be32(&w, (uint32_t)(p->sent_slot % SLOTS_PER_SECOND << SLOT_SHIFT));
 }
@@ -218,7 +216,7 @@ static void response_send(struct tunnel_peer *p, const struct msg_initiation *in
         s = session_new(&keys, false, index, get_le32(initiation->sender), p->activity, now->mono_us);
         key_wipe(&keys, sizeof keys);
         if (!s || peer_session_made(p, s, now) != OK)
-                return;
+                return; /* no memory: the initiator tries again */
         t->stats.responses_sent++;
         send_signed(p, from, &msg, sizeof msg, now);
 }
@@ -277,7 +275,7 @@ static void response_receive(struct tunnel *t, struct slice datagram, const stru
         s = session_new(&keys, true, local_index, get_le32(msg.sender), p->activity, now->mono_us);
         key_wipe(&keys, sizeof keys);
         if (!s || peer_session_made(p, s, now) != OK)
-                log_warn(&logger, "no memory for a session", NULL);
+                return; /* no memory: the retransmission tries again */
 }
 
 /* A cookie refers to our last message 1 or, by its session, message 2. It is kept

@@ -133,20 +133,26 @@ static inline struct tunnel_link *net_stranger(void *ctx, const struct public_ke
         return NULL;
 }
 
-static inline void net_node_start(struct net *n, int id, const struct secret_key *secret)
+static inline void net_node_start_with(struct net *n, int id, const struct tunnel_config *config)
 {
         static const struct tunnel_direct_ops ops = {
                 .send = net_send, .deliver = net_deliver, .stranger = net_stranger
         };
-        struct tunnel_config config = { .secret = *secret };
         struct node *node = &n->nodes[id];
 
         node->net = n;
         node->id = id;
         memset(node->links, 0, sizeof node->links);
-        node->direct = tunnel_direct_new(&config, NET_MTU, &ops, node, &node->rng.rng);
+        node->direct = tunnel_direct_new(config, NET_MTU, &ops, node, &node->rng.rng);
         assert(node->direct);
         node->key = *tunnel_public_key(tunnel_direct_engine(node->direct));
+}
+
+static inline void net_node_start(struct net *n, int id, const struct secret_key *secret)
+{
+        const struct tunnel_config config = { .secret = *secret };
+
+        net_node_start_with(n, id, &config);
 }
 
 static inline struct secret_key net_secret(int id)

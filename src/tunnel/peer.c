@@ -2,6 +2,10 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
+
+static const struct log logger = { "tunnel" };
+
 static struct slice index_key(const struct tunnel_index *index)
 {
         return slice_make(&index->value, sizeof index->value);
@@ -78,6 +82,9 @@ void tunnel_peer_remove(struct tunnel *t, struct tunnel_peer *p)
 {
         table_remove(&t->peers, key_slice(&p->key));
         list_remove(&p->in_all);
+        /* should it come back, its timestamps must still rise */
+        if (t->clock_slot <= p->sent_slot)
+                t->clock_slot = p->sent_slot + 1;
         peer_free(p);
 }
 
@@ -129,6 +136,16 @@ void peer_handshake_drop(struct tunnel_peer *p)
         p->handshake = NULL;
 }
 
+void peer_log(const struct tunnel_peer *p, const char *what)
+{
+        char key[8];
+
+        if (log_level() < LOG_DEBUG)
+                return;
+        key_format_short(&p->key, key);
+        log_debug(&logger, what, "peer=%s", key);
+}
+
 static void slot_drop(struct tunnel_peer *p, struct tunnel_session **slot)
 {
         struct tunnel_session *s = *slot;
@@ -177,13 +194,14 @@ enum err peer_session_made(struct tunnel_peer *p, struct tunnel_session *s, cons
                 slot_drop(p, &p->previous);
                 p->next = s;
         }
+        peer_log(p, s->is_initiator ? "session made" : "session offered");
         t->ops->session_added(t->ctx, p, s);
         timers_session_derived(p, now);
         if (s->is_initiator) {
                 timers_handshake_complete(p, now);
                 t->ops->session_use(t->ctx, p, s, true);
         }
-        timers_activity(p); /* a report about a session just dropped would be lost */
+        timers_activity(p); /* a report about a session just dropped was lost */
         return OK;
 }
 
@@ -194,8 +212,10 @@ void peer_session_confirmed(struct tunnel_peer *p, const struct now *now)
         slot_move(p, &p->previous, &p->current);
         p->current = p->next;
         p->next = NULL;
+        peer_log(p, "session confirmed");
         timers_handshake_complete(p, now);
         t->ops->session_use(t->ctx, p, p->current, false);
+        timers_activity(p);
 }
 
 void peer_sessions_drop(struct tunnel_peer *p)

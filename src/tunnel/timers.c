@@ -19,10 +19,6 @@
  */
 #include "tunnel_internal.h"
 
-#include "base/log.h"
-
-static const struct log logger = { "tunnel" };
-
 #define NEW_HANDSHAKE_TIMEOUT (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT)
 
 static void refresh(struct tunnel_peer *p)
@@ -98,7 +94,7 @@ static void fire_retransmit(struct tunnel_peer *p, const struct now *now)
                 handshake_retry(p, now);
                 return;
         }
-        log_debug(&logger, "peer does not answer handshakes", NULL);
+        peer_log(p, "no answer to handshakes");
         p->attempts = 0;
         activity_serve(&p->activity->keepalive, now->mono_us);
         if (!is_armed(p, TIMER_ZERO_KEY))
@@ -127,7 +123,7 @@ static void fire_new_handshake(struct tunnel_peer *p, const struct now *now)
 
         if (since_us == 0 || since_us + NEW_HANDSHAKE_TIMEOUT > now->mono_us)
                 return;
-        log_debug(&logger, "no answer to data: new handshake", NULL);
+        peer_log(p, "no answer to data, new handshake");
         activity_serve(&p->activity->handshake, now->mono_us);
         handshake_start(p, now);
 }
@@ -172,7 +168,7 @@ static void fire_zero_key(struct tunnel_peer *p)
 /* Arms the timer of a wait if one is on, and sees to it that the packet threads
  * report exactly when none is armed. */
 static void look(struct tunnel_peer *p, enum peer_timer which, struct wait *wait,
-        uint64_t (*since)(const struct activity *), uint64_t timeout_us)
+        uint64_t (*since)(const struct activity *), uint64_t timeout_us, uint64_t jitter_max_us)
 {
         uint64_t since_us = since(p->activity);
 
@@ -185,15 +181,16 @@ static void look(struct tunnel_peer *p, enum peer_timer which, struct wait *wait
         if (since_us == 0)
                 return;
         activity_watch(wait, true);
-        arm(p, which, since_us + timeout_us);
+        arm(p, which, since_us + timeout_us + rng_between(p->tunnel->rng, 0, jitter_max_us));
 }
 
 void timers_activity(struct tunnel_peer *p)
 {
         struct activity *a = p->activity;
 
-        look(p, TIMER_KEEPALIVE, &a->keepalive, activity_keepalive_since, KEEPALIVE_TIMEOUT);
-        look(p, TIMER_NEW_HANDSHAKE, &a->handshake, activity_handshake_since, NEW_HANDSHAKE_TIMEOUT + jitter(p));
+        look(p, TIMER_KEEPALIVE, &a->keepalive, activity_keepalive_since, KEEPALIVE_TIMEOUT, 0);
+        look(p, TIMER_NEW_HANDSHAKE, &a->handshake, activity_handshake_since, NEW_HANDSHAKE_TIMEOUT,
+                REKEY_JITTER_MAX);
 }
 
 static void fire(struct timer *timer, const struct now *now)

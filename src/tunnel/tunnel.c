@@ -22,7 +22,8 @@ struct tunnel *tunnel_new(const struct tunnel_config *config, const struct tunne
         t->ops = ops;
         t->ctx = ctx;
         t->rng = rng;
-        t->clock_slot = handshake_clock_slot(config->clock_floor_unix_us);
+        if (config->clock_floor_unix_us > 0) /* used already, so after it */
+                t->clock_slot = t->highest_slot = clock_slot_of(config->clock_floor_unix_us) + 1;
         list_init(&t->all_peers);
         table_init(&t->peers, MAX_PEERS);
         table_init(&t->indices, MAX_INDICES);
@@ -68,7 +69,7 @@ const struct public_key *tunnel_public_key(const struct tunnel *t)
 
 int64_t tunnel_clock(const struct tunnel *t)
 {
-        return handshake_clock(t);
+        return clock_slot_unix_us(t->highest_slot);
 }
 
 uint64_t tunnel_deadline(const struct tunnel *t)

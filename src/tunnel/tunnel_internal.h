@@ -28,7 +28,8 @@ struct tunnel {
         struct timer_heap timers;
         struct cookie_checker checker;
         struct load load;
-        uint64_t clock_slot; /* the latest reading of the wall clock, see handshake.c */
+        uint64_t clock_slot;   /* no timestamp is made before this one, see handshake.c */
+        uint64_t highest_slot; /* the latest timestamp made for anybody */
         struct tunnel_stats stats;
 };
 
@@ -87,6 +88,8 @@ void peer_session_confirmed(struct tunnel_peer *p, const struct now *now);
 void peer_sessions_drop(struct tunnel_peer *p);
 void peer_handshake_drop(struct tunnel_peer *p);
 bool peer_can_send(const struct tunnel_peer *p, const struct now *now);
+/* A debug line about p. */
+void peer_log(const struct tunnel_peer *p, const char *what);
 /* The agreement of the static keys, computed at first need. */
 enum err MUST_USE peer_agree(struct tunnel_peer *p);
 
@@ -96,8 +99,8 @@ void handshake_start(struct tunnel_peer *p, const struct now *now);
 void handshake_retry(struct tunnel_peer *p, const struct now *now);
 void handshake_receive(struct tunnel *t, unsigned type, struct slice datagram, const struct tunnel_source *from,
         const struct now *now);
-int64_t handshake_clock(const struct tunnel *t);
-uint64_t handshake_clock_slot(int64_t unix_us);
+uint64_t clock_slot_of(int64_t unix_us);
+int64_t clock_slot_unix_us(uint64_t slot);
 
 /* timers.c */
 void timers_init(struct tunnel_peer *p);

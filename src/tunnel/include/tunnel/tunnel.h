@@ -95,8 +95,8 @@ void tunnel_free(struct tunnel *t);
 void tunnel_set_secret(struct tunnel *t, const struct secret_key *secret);
 const struct public_key *tunnel_public_key(const struct tunnel *t);
 
-/* The latest wall clock that handshakes have used. Peers refuse an earlier one:
- * keep it over restarts where the clock is not trusted. */
+/* The latest wall clock that handshakes have used, 0 if none. Peers refuse an
+ * earlier one: keep it over restarts where the clock is not trusted. */
 int64_t tunnel_clock(const struct tunnel *t);
 
 /* The next time tunnel_run() is due, TIME_NEVER if none. Changes with each call. */
