@@ -79,4 +79,7 @@ enum err MUST_USE h2_client_new(struct net_stream *s, void (*on_end)(void *ctx, 
 void h1_write_request(struct buf *out, const char *method, const char *target, const char *authority,
         const struct http_header *headers, size_t header_count, int64_t length);
 
+/* Memory that goes with the upgrade, after done() or when it is cancelled. */
+void http_upgrade_own(struct http_upgrading *u, void *memory);
+
 #endif

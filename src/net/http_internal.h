@@ -45,6 +45,7 @@ struct http_conn {
         struct net_stream *s;
         void *ctx;
         struct net_task task;
+        bool end_told; /* on_conn_end has been called */
 };
 
 /* False if the server is full or closing: the stream is closed then. */

@@ -60,6 +60,17 @@ void http_server_release(struct http_server *srv)
                 free(srv);
 }
 
+static void tell_end(struct http_conn *c)
+{
+        if (c->end_told)
+                return;
+        c->end_told = true;
+        if (c->srv->calls->on_conn_end)
+                c->srv->calls->on_conn_end(c->srv->ctx, c->ctx);
+}
+
+/* The user's context may go right after this: everything is told before it returns,
+ * though connections are freed later. */
 void http_server_free(struct http_server *srv)
 {
         if (!srv)
@@ -68,6 +79,7 @@ void http_server_free(struct http_server *srv)
         for (struct list *node; (node = list_pop_front(&srv->conns));) {
                 struct http_conn *c = container_of(node, struct http_conn, link);
                 c->ops->kill(c);
+                tell_end(c);
         }
         http_server_release(srv);
 }
@@ -94,8 +106,7 @@ void http_conn_fini(struct http_conn *c)
         net_task_cancel(&c->task);
         list_remove(&c->link);
         srv->conn_count--;
-        if (srv->calls->on_conn_end)
-                srv->calls->on_conn_end(srv->ctx, c->ctx);
+        tell_end(c);
         http_server_release(srv);
 }
 

@@ -16,6 +16,7 @@ struct http_upgrading {
         struct timer timer;
         struct net_task failed; /* what went wrong before the first byte */
         bool is_head_done;
+        void *owned; /* freed with it: what done()'s ctx is for a WebSocket */
         void (*done)(void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d);
         void *ctx;
 };
@@ -27,6 +28,7 @@ static void upgrade_free(struct http_upgrading *u)
         net_timer_stop(loop, &u->timer);
         net_task_cancel(&u->failed);
         h1_head_fini(&u->head);
+        free(u->owned);
         free(u);
 }
 
@@ -38,13 +40,14 @@ static void finish(struct http_upgrading *u, enum err e, const char *why)
         struct slice target;
         struct diag d = { "" };
         struct net_stream *s = u->s;
-        void *ctx = u->ctx;
+        void *ctx = u->ctx, *owned = u->owned;
         void (*done)(void *, enum err, struct net_stream *, const struct http_response *, const struct diag *) = u->done;
 
         if (u->is_head_done && h1_head_copy(&u->head, &arena, &headers, &r.header_count, &target) == OK)
                 r.headers = headers;
         if (e)
                 (void)diag_set(&d, e, "%s", why);
+        u->owned = NULL;
         upgrade_free(u);
         net_stream_set_handler(s, NULL, NULL);
         if (e) {
@@ -52,6 +55,7 @@ static void finish(struct http_upgrading *u, enum err e, const char *why)
                 s = NULL;
         }
         done(ctx, e, s, &r, &d);
+        free(owned);
         arena_fini(&arena);
 }
 
@@ -157,6 +161,11 @@ enum err http_upgrade_start(struct net_stream *s, const struct http_ask *ask, un
         if (out)
                 *out = u;
         return OK;
+}
+
+void http_upgrade_own(struct http_upgrading *u, void *memory)
+{
+        u->owned = memory;
 }
 
 void http_upgrade_cancel(struct http_upgrading *u)
