@@ -22,13 +22,14 @@ struct control_io_options {
 /* The client is created with it and lives as long. d: what is wrong with the URL. */
 enum err MUST_USE control_io_new(struct net_loop *loop, const struct control_io_options *options,
                                  struct control_io **out, struct diag *d);
-void control_io_free(struct control_io *io); /* NULL is fine */
+/* Not from within a call of control_calls. NULL is fine. */
+void control_io_free(struct control_io *io);
 
 /* Give it goals and news directly; afterwards call control_io_poke(), which arms the
  * timer for what the client wants next. */
 struct control_client *control_io_client(struct control_io *io);
 void control_io_poke(struct control_io *io);
-/* The network has changed: connections are thrown away and requests tried again. */
+/* The network has changed: the connection is given up, requests are tried again. */
 void control_io_network_changed(struct control_io *io);
 
 #endif
