@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "limits.h"
+
 struct activity *activity_new(void)
 {
         struct activity *a = aligned_alloc(_Alignof(struct activity), sizeof *a);
@@ -34,17 +36,18 @@ static uint64_t waiting_since(const struct wait *w, uint64_t answered_us)
         return since > answered_us && since > stamp_get(&w->served_us) ? since : 0;
 }
 
-/* Begins a wait unless one is on. True if it did and nobody watches. */
-static bool wait_begin(struct wait *w, uint64_t answered_us, uint64_t now_us)
+/* Begins a wait unless one is on. True if it has to be reported. */
+static bool wait_note(struct wait *w, uint64_t answered_us, uint64_t now_us)
 {
-        uint64_t served_us = stamp_get(&w->served_us), since = stamp_get(&w->since_us);
+        uint64_t served_us = stamp_get(&w->served_us);
         uint64_t floor_us = answered_us > served_us ? answered_us : served_us;
 
-        if (since > floor_us)
+        if (stamp_get(&w->since_us) <= floor_us) /* within one microsecond it still came after */
+                atomic_store(&w->since_us, now_us > floor_us ? now_us : floor_us + 1);
+        if (now_us <= atomic_load(&w->watched_until_us))
                 return false;
-        /* within one microsecond this packet still came after the answer */
-        atomic_store(&w->since_us, now_us > floor_us ? now_us : floor_us + 1);
-        return !atomic_exchange(&w->is_watched, true);
+        stamp_set(&w->watched_until_us, now_us + REPORT_AGAIN);
+        return true;
 }
 
 static void add_bytes(_Atomic uint64_t *sum, uint64_t bytes)
@@ -56,14 +59,14 @@ bool activity_sent(struct activity *a, bool has_data, uint64_t bytes, uint64_t n
 {
         stamp_set(&a->sent_us, now_us);
         add_bytes(&a->sent_bytes, bytes);
-        return has_data && wait_begin(&a->handshake, stamp_get(&a->heard_us), now_us);
+        return has_data && wait_note(&a->handshake, stamp_get(&a->heard_us), now_us);
 }
 
 bool activity_heard(struct activity *a, bool has_data, uint64_t bytes, uint64_t now_us)
 {
         stamp_set(&a->heard_us, now_us);
         add_bytes(&a->heard_bytes, bytes);
-        return has_data && wait_begin(&a->keepalive, stamp_get(&a->sent_us), now_us);
+        return has_data && wait_note(&a->keepalive, stamp_get(&a->sent_us), now_us);
 }
 
 uint64_t activity_keepalive_since(const struct activity *a)
@@ -82,11 +85,11 @@ void activity_serve(struct wait *w, uint64_t now_us)
 }
 
 /*
- * A packet thread stores since_us and then reads is_watched; the control thread
- * stores is_watched and must then read since_us once more. These four accesses are
+ * A packet thread stores since_us and then reads the promise; the control thread
+ * takes the promise back and must then read since_us once more. These accesses are
  * sequentially consistent, so at least one of the two sees the other's store.
  */
-void activity_watch(struct wait *w, bool is_watched)
+void activity_watch(struct wait *w, uint64_t until_us)
 {
-        atomic_store(&w->is_watched, is_watched);
+        atomic_store(&w->watched_until_us, until_us);
 }

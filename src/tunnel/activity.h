@@ -6,8 +6,9 @@
  * within ten seconds (the keepalive), and after data was sent something must be
  * heard within fifteen (the new handshake). Each waits from the *first* packet that
  * was not answered. The thread that moves the packet notes that moment; the control
- * thread reads it when the time has come. It sleeps while nothing waits: the packet
- * thread that begins a wait learns whether it must be woken.
+ * thread reads it when the time has come. It sleeps while nothing waits, and promises
+ * to look by a certain time while something does. The packet thread reports a wait
+ * that no promise covers, and reports again should the report have been lost.
  *
  * Every field has one writing thread but for sent_us and heard_us, which handshake
  * messages touch too; there the later of two equal truths wins.
@@ -21,9 +22,9 @@
 #include <stdint.h>
 
 struct wait {
-        _Atomic uint64_t since_us;  /* packet thread: the first packet not answered */
-        _Atomic uint64_t served_us; /* control thread: up to here it has acted */
-        atomic_bool is_watched;     /* the control thread has a timer for this one */
+        _Atomic uint64_t since_us;         /* packet thread: the first packet not answered */
+        _Atomic uint64_t served_us;        /* control thread: up to here it has acted */
+        _Atomic uint64_t watched_until_us; /* no report is needed before then */
 };
 
 struct activity {
@@ -42,7 +43,7 @@ struct activity *activity_new(void);
 struct activity *activity_ref(struct activity *a);
 void activity_unref(struct activity *a);
 
-/* By the packet threads, once a batch. True: wake the control thread. */
+/* By the packet threads, once a batch. True: report to the control thread. */
 bool activity_sent(struct activity *a, bool has_data, uint64_t bytes, uint64_t now_us);
 bool activity_heard(struct activity *a, bool has_data, uint64_t bytes, uint64_t now_us);
 
@@ -51,8 +52,8 @@ uint64_t activity_keepalive_since(const struct activity *a);
 uint64_t activity_handshake_since(const struct activity *a);
 /* Whatever waits has been seen to. */
 void activity_serve(struct wait *w, uint64_t now_us);
-/* Whether the control thread need not be woken when this wait begins. */
-void activity_watch(struct wait *w, bool is_watched);
+/* The control thread's promise to look at this wait by then; 0 takes it back. */
+void activity_watch(struct wait *w, uint64_t until_us);
 
 static inline uint64_t stamp_get(const _Atomic uint64_t *stamp)
 {

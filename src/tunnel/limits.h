@@ -17,6 +17,8 @@
 #define COOKIE_MAX_AGE TIME_S(115)
 /* One initiation a peer in this time, 50 a second. */
 #define INITIATION_MIN_GAP TIME_MS(20)
+/* A packet thread repeats what the control thread seems not to have heard. */
+#define REPORT_AGAIN TIME_S(1)
 
 enum { MAX_HANDSHAKE_ATTEMPTS = 18, MAX_PEERS = 1 << 16 };
 

@@ -201,7 +201,7 @@ enum err peer_session_made(struct tunnel_peer *p, struct tunnel_session *s, cons
                 timers_handshake_complete(p, now);
                 t->ops->session_use(t->ctx, p, s, true);
         }
-        timers_activity(p); /* a report about a session just dropped was lost */
+        timers_activity(p); /* reports about a session just dropped do not reach us */
         return OK;
 }
 
@@ -212,6 +212,7 @@ void peer_session_confirmed(struct tunnel_peer *p, const struct now *now)
         slot_move(p, &p->previous, &p->current);
         p->current = p->next;
         p->next = NULL;
+        atomic_store_explicit(&p->current->is_confirmed, true, memory_order_relaxed);
         peer_log(p, "session confirmed");
         timers_handshake_complete(p, now);
         t->ops->session_use(t->ctx, p, p->current, false);

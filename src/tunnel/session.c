@@ -18,6 +18,7 @@ struct tunnel_session *session_new(const struct tunnel_session_keys *keys, bool 
         memset(s, 0, sizeof *s);
         atomic_init(&s->refs, 1);
         s->is_initiator = is_initiator;
+        atomic_init(&s->is_confirmed, is_initiator); /* by the response */
         s->index.value = local_index;
         s->index.session = s;
         s->remote_index = remote_index;
@@ -155,6 +156,15 @@ static bool receiver_wants_rekey(struct tunnel_session *s, uint64_t now_us)
         return true;
 }
 
+/* Said again until the engine has heard it: without it, it never sends. */
+static bool receiver_confirms(struct tunnel_session *s, uint64_t now_us)
+{
+        if (atomic_load_explicit(&s->is_confirmed, memory_order_relaxed) || now_us < s->rx.next_confirm_us)
+                return false;
+        s->rx.next_confirm_us = now_us + REPORT_AGAIN;
+        return true;
+}
+
 unsigned tunnel_session_open(struct tunnel_session *s, struct bulk *bulk, struct tunnel_packet *packets,
         size_t n, uint64_t mono_us)
 {
@@ -179,10 +189,8 @@ unsigned tunnel_session_open(struct tunnel_session *s, struct bulk *bulk, struct
                 return 0; /* nothing authentic */
         if (activity_heard(s->activity, has_data, bytes, mono_us))
                 events |= TUNNEL_ACTIVITY;
-        if (!s->rx.has_received) {
-                s->rx.has_received = true;
+        if (receiver_confirms(s, mono_us))
                 events |= TUNNEL_FIRST_RECEIVE;
-        }
         if (receiver_wants_rekey(s, mono_us))
                 events |= TUNNEL_WANT_REKEY;
         return events;

@@ -19,6 +19,7 @@ struct tunnel_index {
 struct tunnel_session {
         atomic_uint refs;
         atomic_bool is_revoked; /* may not send any more */
+        atomic_bool is_confirmed; /* the peer is known to have the keys */
         bool is_initiator;      /* we sent the first message of its handshake */
         uint32_t remote_index;
         uint64_t born_us;
@@ -34,7 +35,8 @@ struct tunnel_session {
         /* the receiver's */
         _Alignas(64) struct {
                 struct bulk_key key;
-                bool has_received, has_asked_rekey;
+                bool has_asked_rekey;
+                uint64_t next_confirm_us; /* not before then is it reported again */
                 struct replay_window window;
         } rx;
 };

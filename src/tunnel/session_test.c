@@ -157,7 +157,7 @@ static void ages(void **state)
         p = packet_of(0, (struct slice){ 0 });
         assert_int_equal(send(&r, &p, 1, born_us + TIME_S(166)), 0);
         assert_int_equal(tunnel_session_open(i.session, bulk, &p, 1, born_us + TIME_S(166)),
-                TUNNEL_FIRST_RECEIVE | TUNNEL_WANT_REKEY);
+                TUNNEL_WANT_REKEY);
         p = packet_of(0, (struct slice){ 0 });
         send(&r, &p, 1, born_us + TIME_S(170));
         assert_int_equal(tunnel_session_open(i.session, bulk, &p, 1, born_us + TIME_S(170)), 0);
@@ -167,6 +167,36 @@ static void ages(void **state)
         assert_int_equal(tunnel_session_open(i.session, bulk, &p, 1, born_us + TIME_S(180)), 0);
         assert_int_equal(p.status, ERR_STATE);
         assert_int_equal(tunnel_session_reserve(i.session, 1, born_us + TIME_S(180), &counter), ERR_STATE);
+        end_fini(&i);
+        end_fini(&r);
+}
+
+static void says_again_what_was_not_heard(void **state)
+{
+        struct end i, r;
+        struct tunnel_packet p;
+        const unsigned both = TUNNEL_FIRST_RECEIVE | TUNNEL_ACTIVITY;
+        static const struct {
+                uint64_t at_ms;
+                bool says;
+        } rows[] = { { 0, true }, { 1, false }, { 999, false }, { 1001, true }, { 1500, false }, { 2500, true } };
+
+        (void)state;
+        ends_init(&i, &r, TIME_S(1));
+        for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+                uint64_t now_us = TIME_S(2) + TIME_MS(rows[k].at_ms);
+
+                p = packet_of(0, SLICE_LIT("0123456789abcdef"));
+                assert_int_equal(send(&i, &p, 1, now_us), rows[k].says ? TUNNEL_ACTIVITY : 0);
+                assert_int_equal(tunnel_session_open(r.session, bulk, &p, 1, now_us), rows[k].says ? both : 0);
+        }
+        /* heard: no more of it */
+        activity_watch(&i.activity->handshake, TIME_S(100));
+        activity_watch(&r.activity->keepalive, TIME_S(100));
+        atomic_store(&r.session->is_confirmed, true);
+        p = packet_of(0, SLICE_LIT("0123456789abcdef"));
+        assert_int_equal(send(&i, &p, 1, TIME_S(10)), 0);
+        assert_int_equal(tunnel_session_open(r.session, bulk, &p, 1, TIME_S(10)), 0);
         end_fini(&i);
         end_fini(&r);
 }
@@ -249,6 +279,7 @@ int main(void)
                 cmocka_unit_test(makes_the_messages_of_the_spec),
                 cmocka_unit_test(opens_each_message_once_in_any_order),
                 cmocka_unit_test(ages),
+                cmocka_unit_test(says_again_what_was_not_heard),
                 cmocka_unit_test(wears_out),
                 cmocka_unit_test(padding),
                 cmocka_unit_test(inner_packet_is_cut_by_its_header),

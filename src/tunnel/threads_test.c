@@ -86,7 +86,7 @@ static void workers_and_control_thread_together(void **state)
                 last_us = sent_us;
                 if (activity_keepalive_since(far) != 0) {
                         activity_serve(&far->keepalive, stamp_get(&far->heard_us));
-                        activity_watch(&far->keepalive, false);
+                        activity_watch(&far->keepalive, 0);
                 }
                 sched_yield();
         }

@@ -166,22 +166,23 @@ static void fire_zero_key(struct tunnel_peer *p)
 }
 
 /* Arms the timer of a wait if one is on, and sees to it that the packet threads
- * report exactly when none is armed. */
+ * report when none is armed. */
 static void look(struct tunnel_peer *p, enum peer_timer which, struct wait *wait,
         uint64_t (*since)(const struct activity *), uint64_t timeout_us, uint64_t jitter_max_us)
 {
-        uint64_t since_us = since(p->activity);
+        uint64_t since_us = since(p->activity), due_us;
 
         if (is_armed(p, which))
                 return;
         if (since_us == 0) {
-                activity_watch(wait, false);
+                activity_watch(wait, 0);
                 since_us = since(p->activity); /* what began in between did not report */
         }
         if (since_us == 0)
                 return;
-        activity_watch(wait, true);
-        arm(p, which, since_us + timeout_us + rng_between(p->tunnel->rng, 0, jitter_max_us));
+        due_us = since_us + timeout_us + rng_between(p->tunnel->rng, 0, jitter_max_us);
+        activity_watch(wait, due_us + REPORT_AGAIN);
+        arm(p, which, due_us);
 }
 
 void timers_activity(struct tunnel_peer *p)
@@ -236,6 +237,6 @@ void timers_reset(struct tunnel_peer *p)
                 if (i != TIMER_PERSISTENT)
                         p->due_us[i] = TIME_NEVER;
         refresh(p);
-        activity_watch(&p->activity->keepalive, false);
-        activity_watch(&p->activity->handshake, false);
+        activity_watch(&p->activity->keepalive, 0);
+        activity_watch(&p->activity->handshake, 0);
 }

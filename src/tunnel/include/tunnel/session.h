@@ -7,7 +7,7 @@
  *  - one thread, the sender, calls tunnel_session_reserve() and _seal();
  *  - one thread, the receiver, calls tunnel_session_open();
  *  - when these return events, they are passed on to tunnel_event() on the
- *    control thread, soon, but any delay is harmless.
+ *    control thread. Those that matter are said again if one gets lost.
  * Both threads leave stamps that the engine's timers read later. All sessions of
  * a peer must have the same sender and the same receiver thread.
  */
@@ -44,7 +44,7 @@ struct tunnel_packet {
 /* What sealing or opening wants the engine to know; pass it to tunnel_event(). */
 enum tunnel_event {
         TUNNEL_ACTIVITY = 1,      /* timers that slept must look at the stamps */
-        TUNNEL_FIRST_RECEIVE = 2, /* the session's first authentic packet: confirms the key */
+        TUNNEL_FIRST_RECEIVE = 2, /* an authentic packet confirms a session we did not initiate */
         TUNNEL_WANT_REKEY = 4,    /* the session is old or worn: shake hands again */
 };
 
