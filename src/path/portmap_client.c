@@ -396,14 +396,20 @@ void portmap_client_upnp_done(struct portmap_client *pc, const struct ip_port *e
 
 /* ---- time ---- */
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+        return a < b ? a : b;
+}
+
 uint64_t portmap_client_next_deadline_us(const struct portmap_client *pc)
 {
-        uint64_t at = pc->phase == PHASE_IDLE ? TIME_NEVER : pc->phase_ends_us;
+        bool idle = pc->phase == PHASE_IDLE;
+        uint64_t at = idle ? TIME_NEVER : pc->phase_ends_us;
 
         if (pc->mapping.by == SERVICE_NONE)
                 return at;
-        uint64_t next = pc->phase == PHASE_IDLE ? pc->mapping.renew_us : pc->mapping.good_until_us;
-        return next < at ? next : at;
+        at = earlier(at, pc->mapping.good_until_us);
+        return idle ? earlier(at, pc->mapping.renew_us) : at;
 }
 
 static void phase_ended(struct portmap_client *pc, const struct now *now)
