@@ -3,11 +3,11 @@
  * compared without case, as headscale's reader does; keys of maps that are data (the
  * domains of dns.nameservers.split) are lower-cased.
  */
-#include <libfyaml.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "config_internal.h"
+#include "yaml.h"
 
 enum { NAME_MAX_LEN = 256, DEPTH_MAX = 8, ITEMS_MAX = 4096 };
 
@@ -15,29 +15,6 @@ struct walk {
         struct config *c;
         struct diag *diag;
 };
-
-static struct slice scalar_of(struct fy_node *node)
-{
-        size_t len = 0;
-        const char *text = node ? fy_node_get_scalar(node, &len) : NULL;
-
-        return slice_make(text, text ? len : 0);
-}
-
-/* null, ~ and nothing at all leave the default. */
-static bool is_null(struct fy_node *node)
-{
-        struct slice text;
-
-        if (!node)
-                return true;
-        if (!fy_node_is_scalar(node))
-                return false;
-        if (fy_node_get_style(node) != FYNS_PLAIN)
-                return false;
-        text = scalar_of(node);
-        return text.len == 0 || slice_is(text, "~") || slice_equal_nocase(text, SLICE_LIT("null"));
-}
 
 static enum err read_items(struct walk *w, const char *name, struct fy_node *node, const struct slice **items, size_t *n)
 {
@@ -53,8 +30,8 @@ static enum err read_items(struct walk *w, const char *name, struct fy_node *nod
                 struct fy_node *item = fy_node_is_sequence(node) ? fy_node_sequence_get_by_index(node, i) : node;
                 if (!item || !fy_node_is_scalar(item))
                         return diag_set(w->diag, ERR_FORMAT, "%s must be a list of texts", name);
-                if (scalar_of(item).len)
-                        out[(*n)++] = arena_copy(&w->c->arena, scalar_of(item));
+                if (yaml_text(item).len)
+                        out[(*n)++] = arena_copy(&w->c->arena, yaml_text(item));
         }
         *items = out;
         return OK;
@@ -85,8 +62,8 @@ static enum err read_split(struct walk *w, struct fy_node *node)
         c->n_split = 0;
         while (c->split && (pair = fy_node_mapping_iterate(node, &iter)) != NULL) {
                 struct server_split_dns *split = &c->split[c->n_split++];
-                split->domain = lower_copy(&c->arena, scalar_of(fy_node_pair_key(pair)));
-                if (is_null(fy_node_pair_value(pair)))
+                split->domain = lower_copy(&c->arena, yaml_text(fy_node_pair_key(pair)));
+                if (yaml_is_null(fy_node_pair_value(pair)))
                         continue;
                 enum err e = read_items(w, "dns.nameservers.split", fy_node_pair_value(pair), &split->nameservers,
                                         &split->n_nameservers);
@@ -98,7 +75,7 @@ static enum err read_split(struct walk *w, struct fy_node *node)
 
 static struct slice field(struct config *c, struct fy_node *record, const char *name)
 {
-        return arena_copy(&c->arena, scalar_of(fy_node_mapping_lookup_by_string(record, name, FY_NT)));
+        return arena_copy(&c->arena, yaml_text(fy_node_mapping_lookup_by_string(record, name, FY_NT)));
 }
 
 static enum err read_records(struct walk *w, struct fy_node *node)
@@ -126,7 +103,7 @@ static enum err read_value(struct walk *w, const struct config_key *key, struct 
         size_t n, i = (size_t)(key - config_keys);
         enum err e;
 
-        if (is_null(node))
+        if (yaml_is_null(node))
                 return OK;
         w->c->seen[i / 64] |= 1ULL << i % 64;
         switch (key->type) {
@@ -150,7 +127,7 @@ static enum err read_value(struct walk *w, const struct config_key *key, struct 
         }
         if (!fy_node_is_scalar(node))
                 return diag_set(w->diag, ERR_FORMAT, "%s must be a single value", key->name);
-        return config_set_text(w->c, key, scalar_of(node), w->diag);
+        return config_set_text(w->c, key, yaml_text(node), w->diag);
 }
 
 static const struct config_removed *find_removed(struct slice name)
@@ -179,7 +156,7 @@ static enum err walk_mapping(struct walk *w, struct fy_node *map, const char *pr
                 char name[NAME_MAX_LEN];
                 struct fy_node *value = fy_node_pair_value(pair);
                 int len = snprintf(name, sizeof(name), "%s%s%.*s", prefix, *prefix ? "." : "",
-                                   SLICE_ARGS(slice_first(scalar_of(fy_node_pair_key(pair)), NAME_MAX_LEN)));
+                                   SLICE_ARGS(slice_first(yaml_text(fy_node_pair_key(pair)), NAME_MAX_LEN)));
                 if (len < 0 || (size_t)len >= sizeof(name))
                         return diag_set(w->diag, ERR_FORMAT, "a key of the config file is too long");
                 struct slice text = slice_make(name, (size_t)len);
@@ -190,19 +167,10 @@ static enum err walk_mapping(struct walk *w, struct fy_node *map, const char *pr
                         removed->items[removed->n++] = find_removed(text);
                 else if (value && fy_node_is_mapping(value) && config_is_section(text) && depth < DEPTH_MAX)
                         e = walk_mapping(w, value, name, depth + 1, removed);
-                else if (!(config_is_section(text) && is_null(value)))
+                else if (!(config_is_section(text) && yaml_is_null(value)))
                         config_warn(w->c, "the config file has an unknown key, which is ignored: %s", name);
         }
         return e;
-}
-
-static void collect_error(struct fy_diag *d, void *user, const char *text, size_t len)
-{
-        struct buf *out = user;
-        (void)d;
-
-        if (out->len == 0 && len > 1)
-                buf_append_slice(out, slice_trim(slice_first(slice_make(text, len), slice_find(slice_make(text, len), '\n'))));
 }
 
 /* An old key beside its replacement is a warning, alone it is an error. */
@@ -232,7 +200,7 @@ static enum err walk_document(struct walk *w, struct fy_document *doc)
         struct fy_node *root = fy_document_root(doc);
         enum err e;
 
-        if (!root || is_null(root))
+        if (!root || yaml_is_null(root))
                 return OK;
         if (!fy_node_is_mapping(root))
                 return diag_set(w->diag, ERR_FORMAT, "the config file must be a YAML mapping of keys to values");
@@ -243,24 +211,11 @@ static enum err walk_document(struct walk *w, struct fy_document *doc)
 enum err config_read_yaml(struct config *c, struct slice text, struct diag *diag)
 {
         struct walk w = { c, diag };
-        struct buf message = BUF_INIT(400);
-        struct fy_diag_cfg diag_cfg;
-        enum err e;
+        struct fy_document *doc = yaml_open(*c->path ? c->path : "the config file", text, diag);
 
-        fy_diag_cfg_default(&diag_cfg);
-        diag_cfg.fp = NULL;
-        diag_cfg.output_fn = collect_error;
-        diag_cfg.user = &message;
-        diag_cfg.colorize = false;
-        struct fy_diag *errors = fy_diag_create(&diag_cfg);
-        struct fy_parse_cfg cfg = { .diag = errors };
-        struct fy_document *doc = fy_document_build_from_string(&cfg, (const char *)text.ptr, text.len);
-        if (doc)
-                e = walk_document(&w, doc);
-        else
-                e = diag_set(diag, ERR_FORMAT, "the config file %s is not valid YAML: %s", c->path, buf_cstr(&message));
+        if (!doc)
+                return ERR_FORMAT;
+        enum err e = walk_document(&w, doc);
         fy_document_destroy(doc);
-        fy_diag_destroy(errors);
-        buf_fini(&message);
         return e;
 }

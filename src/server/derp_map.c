@@ -3,13 +3,13 @@
  * field names, JSON from URLs, the embedded region. Later sources override regions of
  * the same id; a region that is null is removed.
  */
-#include <libfyaml.h>
 #include <stdlib.h>
 
 #include "base/text.h"
 #include "json/writer.h"
 #include "proto/tailcfg.h"
 #include "serve.h"
+#include "yaml.h"
 
 enum { REGIONS_MAX = 1024, NODES_MAX = 256 };
 
@@ -74,21 +74,13 @@ struct yaml {
         struct diag *diag;
 };
 
-static struct slice text_of(struct fy_node *node)
-{
-        size_t len = 0;
-        const char *text = node ? fy_node_get_scalar(node, &len) : NULL;
-
-        return slice_make(text, text ? len : 0);
-}
-
 static struct fy_node *find(struct fy_node *map, const char *name)
 {
         struct fy_node_pair *pair;
         void *iter = NULL;
 
         while ((pair = fy_node_mapping_iterate(map, &iter)) != NULL) {
-                if (slice_equal_nocase(text_of(fy_node_pair_key(pair)), slice_str(name)))
+                if (slice_equal_nocase(yaml_text(fy_node_pair_key(pair)), slice_str(name)))
                         return fy_node_pair_value(pair);
         }
         return NULL;
@@ -96,17 +88,17 @@ static struct fy_node *find(struct fy_node *map, const char *name)
 
 static struct slice get_text(struct yaml *y, struct fy_node *map, const char *name)
 {
-        return arena_copy(y->arena, text_of(find(map, name)));
+        return arena_copy(y->arena, yaml_text(find(map, name)));
 }
 
 static bool get_bool(struct fy_node *map, const char *name)
 {
-        return slice_equal_nocase(text_of(find(map, name)), SLICE_LIT("true"));
+        return slice_equal_nocase(yaml_text(find(map, name)), SLICE_LIT("true"));
 }
 
 static enum err get_int(struct yaml *y, struct fy_node *map, const char *name, int64_t *out)
 {
-        struct slice text = text_of(find(map, name));
+        struct slice text = yaml_text(find(map, name));
 
         *out = 0;
         if (text.len && parse_i64(text, out) != OK)
@@ -164,7 +156,7 @@ static enum err read_region(struct yaml *y, struct derp_sources *src, struct sli
 
         if (parse_i64(key, &region.region_id) != OK || region.region_id <= 0)
                 return diag_set(y->diag, ERR_FORMAT, "%s: \"%.*s\" is no region id", y->name, SLICE_ARGS(key));
-        if (!map || (fy_node_is_scalar(map) && (text_of(map).len == 0 || slice_is(text_of(map), "null")))) {
+        if (yaml_is_null(map)) {
                 remove_region(src, region.region_id);
                 return OK;
         }
@@ -178,35 +170,22 @@ static enum err read_region(struct yaml *y, struct derp_sources *src, struct sli
         return e == OK ? derp_map_add(src, &region) : e;
 }
 
-static void swallow(struct fy_diag *d, void *user, const char *text, size_t len)
-{
-        (void)d;
-        (void)user;
-        (void)text;
-        (void)len;
-}
-
 enum err derp_map_add_yaml(struct derp_sources *src, const char *name, struct slice text, struct diag *diag)
 {
         struct yaml y = { src->arena, name, diag };
-        struct fy_diag_cfg diag_cfg;
+        struct fy_document *doc = yaml_open(name, text, diag);
         struct fy_node_pair *pair;
         void *iter = NULL;
         enum err e = OK;
 
-        fy_diag_cfg_default(&diag_cfg);
-        diag_cfg.fp = NULL;
-        diag_cfg.output_fn = swallow;
-        struct fy_diag *errors = fy_diag_create(&diag_cfg);
-        struct fy_parse_cfg cfg = { .diag = errors };
-        struct fy_document *doc = fy_document_build_from_string(&cfg, (const char *)text.ptr, text.len);
-        struct fy_node *root = doc ? fy_document_root(doc) : NULL;
+        if (!doc)
+                return ERR_FORMAT;
+        struct fy_node *root = fy_document_root(doc);
         struct fy_node *regions = root && fy_node_is_mapping(root) ? find(root, "regions") : NULL;
         if (!regions || !fy_node_is_mapping(regions))
                 e = diag_set(diag, ERR_FORMAT, "%s is no DERP map: it needs \"regions:\" with a mapping of region ids", name);
         while (e == OK && (pair = fy_node_mapping_iterate(regions, &iter)) != NULL)
-                e = read_region(&y, src, text_of(fy_node_pair_key(pair)), fy_node_pair_value(pair));
+                e = read_region(&y, src, yaml_text(fy_node_pair_key(pair)), fy_node_pair_value(pair));
         fy_document_destroy(doc);
-        fy_diag_destroy(errors);
         return e;
 }
