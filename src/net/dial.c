@@ -138,7 +138,7 @@ static void proxy_data(struct net_stream *s, void *ctx, struct slice data)
         const char *head = buf_cstr(&d->proxy_head), *end = strstr(head, "\r\n\r\n");
         if (!end)
                 return;
-        if (strncmp(head, "HTTP/1.", 7) != 0 || strncmp(head + 8, " 200", 4) != 0) {
+        if (strncmp(head, "HTTP/1.", 7) != 0 || !slice_is(slice_first(slice_after(slice_str(head), 8), 4), " 200")) {
                 char text[128];
                 snprintf(text, sizeof(text), "the proxy refuses: %.*s", (int)strcspn(head, "\r\n") > 80 ? 80 : (int)strcspn(head, "\r\n"), head);
                 finish(d, ERR_DENIED, text);

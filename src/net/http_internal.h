@@ -29,6 +29,7 @@ struct http_server {
         unsigned conn_count;
         unsigned refs; /* connections, listeners and the owner */
         bool closing;
+        struct http_listening *listening; /* what each listener serves with */
 };
 
 struct http_conn;
@@ -51,9 +52,12 @@ struct http_conn {
 /* False if the server is full or closing: the stream is closed then. */
 bool http_conn_init(struct http_conn *c, const struct http_conn_ops *ops, struct http_server *srv, struct net_stream *s,
         void *conn_ctx);
-/* Tells on_conn_end. */
+/* Tells on_conn_end, and leaves. */
 void http_conn_fini(struct http_conn *c);
+/* The server knows the connection no more; the server may go with it. */
+void http_conn_leave(struct http_conn *c);
 void http_server_release(struct http_server *srv);
+void http_listening_free(struct http_server *srv);
 
 void h1_serve(struct http_server *srv, struct net_stream *s, void *conn_ctx);
 void h2_serve(struct http_server *srv, struct net_stream *s, void *conn_ctx);

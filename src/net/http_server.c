@@ -56,8 +56,10 @@ enum err http_server_new(struct net_loop *loop, const struct http_limits *limits
 
 void http_server_release(struct http_server *srv)
 {
-        if (--srv->refs == 0)
-                free(srv);
+        if (--srv->refs > 0)
+                return;
+        http_listening_free(srv);
+        free(srv);
 }
 
 static void tell_end(struct http_conn *c)
@@ -99,15 +101,18 @@ bool http_conn_init(struct http_conn *c, const struct http_conn_ops *ops, struct
         return true;
 }
 
-void http_conn_fini(struct http_conn *c)
+void http_conn_leave(struct http_conn *c)
 {
-        struct http_server *srv = c->srv;
-
         net_task_cancel(&c->task);
         list_remove(&c->link);
-        srv->conn_count--;
+        c->srv->conn_count--;
+        http_server_release(c->srv);
+}
+
+void http_conn_fini(struct http_conn *c)
+{
         tell_end(c);
-        http_server_release(srv);
+        http_conn_leave(c);
 }
 
 /* Refuses a stream: its conn_ctx must still find its end. */

@@ -74,7 +74,8 @@ void http_server_free(struct http_server *srv);
  * negotiated it; http_serve_h2() HTTP/2 from the first byte, as inside Noise. */
 void http_serve(struct http_server *srv, struct net_stream *s, void *conn_ctx);
 void http_serve_h2(struct http_server *srv, struct net_stream *s, void *conn_ctx);
-/* Listens on addr and serves what comes; tls (borrowed) may be NULL. */
+/* Listens on addr and serves what comes; tls (borrowed) may be NULL. Close the listener
+ * before the server is freed. */
 enum err MUST_USE http_server_listen(struct http_server *srv, const struct ip_port *addr, struct tls_server *tls,
         struct net_listener **out, struct diag *d);
 unsigned http_server_connections(const struct http_server *srv);
