@@ -164,6 +164,17 @@ static bool announces_body(const struct h1_conn *c)
         return (c->parser.flags & F_CHUNKED) || has_length;
 }
 
+/* The parser lets blanks in names and control characters in values pass, which other
+ * readers of the same bytes may take for something else. */
+static bool are_fields_valid(const struct http_exchange *x)
+{
+        for (size_t i = 0; i < x->req.header_count; i++) {
+                if (!http_token_valid(x->req.headers[i].name) || !http_value_valid(x->req.headers[i].value))
+                        return false;
+        }
+        return true;
+}
+
 /* RFC 9112, 3.2: exactly one Host, in HTTP/1.0 at most one. */
 static bool take_host(struct h1_conn *c, struct http_exchange *x)
 {
@@ -195,7 +206,7 @@ static unsigned make_exchange(struct h1_conn *c)
         h1_head_fini(&c->head);
         x->req.headers = headers;
         x->req.method = slice_str(http_method_str(c->parser.method));
-        if (!take_host(c, x) || exchange_split_target(x) != OK)
+        if (!are_fields_valid(x) || !take_host(c, x) || exchange_split_target(x) != OK)
                 return 400;
         x->body_done = !announces_body(c);
         c->keep_alive = http_should_keep_alive(&c->parser) != 0;
