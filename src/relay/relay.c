@@ -181,6 +181,11 @@ enum err relay_accept(struct relay *r, const struct now *now, const struct ip_po
         return OK;
 }
 
+void *relay_conn_io(const struct relay_conn *c)
+{
+        return c->io;
+}
+
 /*
  * Takes c out of everything, in the reverse order of its coming: its packets, its
  * notes, its place as watcher, its place among the connections of its node. The

@@ -97,6 +97,8 @@ void relay_set_rate(struct relay *r, const struct relay_rate *rate);
  * ERR_LIMIT at max_conns, ERR_NOMEM. */
 enum err MUST_USE relay_accept(struct relay *r, const struct now *now, const struct ip_port *remote,
                                bool is_not_ideal, void *io, struct relay_conn **out);
+/* What relay_accept() was given. */
+void *relay_conn_io(const struct relay_conn *c);
 /* May end the connection, by calls->close. */
 void relay_conn_input(struct relay_conn *c, const struct now *now, struct slice bytes);
 /* The stream has room again after write() said no. */
