@@ -61,7 +61,7 @@ static void timed_out(struct timer *t, const struct now *now)
         x->on_end(x, now, ERR_TIMEOUT, "the control server does not answer");
 }
 
-void exchange_init(struct exchange *x, struct control_client *c,
+void control_exchange_init(struct exchange *x, struct control_client *c,
                    void (*on_end)(struct exchange *, const struct now *, enum err, const char *))
 {
         *x = (struct exchange){ .client = c, .on_end = on_end, .timeout.fire = timed_out };
@@ -117,7 +117,7 @@ void exchange_cancel(struct exchange *x)
         x->client->wire->cancel(x->client->wire_ctx, id);
 }
 
-void exchange_fini(struct exchange *x)
+void control_exchange_fini(struct exchange *x)
 {
         exchange_cancel(x);
         buf_wipe(&x->body);

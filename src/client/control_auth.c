@@ -330,7 +330,7 @@ static void backoff_over(struct timer *t, const struct now *now)
 
 void auth_init(struct control_client *c)
 {
-        exchange_init(&c->auth.x, c, on_end);
+        control_exchange_init(&c->auth.x, c, on_end);
         backoff_init(&c->auth.backoff, backoff_over);
         buf_init(&c->auth.followup, CONTROL_ANSWER_MAX);
         buf_init(&c->auth.auth_key, CONTROL_ANSWER_MAX);
@@ -346,7 +346,7 @@ void auth_stop(struct control_client *c)
 void auth_fini(struct control_client *c)
 {
         auth_stop(c);
-        exchange_fini(&c->auth.x);
+        control_exchange_fini(&c->auth.x);
         buf_fini(&c->auth.followup);
         buf_wipe(&c->auth.auth_key);
 }

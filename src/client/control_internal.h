@@ -115,12 +115,12 @@ struct request_text {
         struct slice body;
         const struct public_key *node_key, *old_node_key; /* hints for load balancers, may be NULL */
 };
-void exchange_init(struct exchange *x, struct control_client *c,
+void control_exchange_init(struct exchange *x, struct control_client *c,
                    void (*on_end)(struct exchange *, const struct now *, enum err, const char *));
 /* timeout_s 0: none. */
 void exchange_start(struct exchange *x, const struct now *now, const struct request_text *rq, uint64_t timeout_s);
 void exchange_cancel(struct exchange *x);
-void exchange_fini(struct exchange *x);
+void control_exchange_fini(struct exchange *x);
 static inline bool exchange_is_idle(const struct exchange *x) { return x->id == 0; }
 /* A refusal in words: the status and the beginning of what came with it. */
 void exchange_refusal(const struct exchange *x, struct diag *d);

@@ -176,7 +176,7 @@ static void backoff_over(struct timer *t, const struct now *now)
 
 void map_init(struct control_client *c)
 {
-        exchange_init(&c->map.x, c, on_end);
+        control_exchange_init(&c->map.x, c, on_end);
         c->map.x.on_body = on_body;
         backoff_init(&c->map.backoff, backoff_over);
         buf_init(&c->map.pop_url, CONTROL_ANSWER_MAX);
@@ -186,7 +186,7 @@ void map_init(struct control_client *c)
 void map_fini(struct control_client *c)
 {
         timer_cancel(&c->timers, &c->map.backoff.timer);
-        exchange_fini(&c->map.x);
+        control_exchange_fini(&c->map.x);
         map_splitter_fini(&c->map.splitter);
         buf_fini(&c->map.pop_url);
 }

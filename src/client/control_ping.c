@@ -28,7 +28,7 @@ static void ping_free(struct ping *p)
         list_remove(&p->link);
         c->ping_count--;
         timer_cancel(&c->timers, &p->deadline);
-        exchange_fini(&p->x);
+        control_exchange_fini(&p->x);
         buf_fini(&p->url);
         free(p);
 }
@@ -66,7 +66,7 @@ static struct ping *ping_new(struct control_client *c, const struct tailcfg_ping
         p->deadline.fire = too_late;
         buf_init(&p->url, PING_TEXT_MAX);
         buf_append_slice(&p->url, rq->url);
-        exchange_init(&p->x, c, answered);
+        control_exchange_init(&p->x, c, answered);
         list_push_back(&c->pings, &p->link);
         c->ping_count++;
         return p;

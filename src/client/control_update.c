@@ -85,7 +85,7 @@ static void backoff_over(struct timer *t, const struct now *now)
 
 void update_init(struct control_client *c)
 {
-        exchange_init(&c->update.x, c, on_end);
+        control_exchange_init(&c->update.x, c, on_end);
         backoff_init(&c->update.backoff, backoff_over);
 }
 
@@ -101,7 +101,7 @@ void update_stop(struct control_client *c)
 void update_fini(struct control_client *c)
 {
         update_stop(c);
-        exchange_fini(&c->update.x);
+        control_exchange_fini(&c->update.x);
 }
 
 static void changed(struct control_client *c, const struct now *now)
