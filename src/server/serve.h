@@ -9,6 +9,7 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "proto/tailcfg.h"
 #include "server/config.h"
 #include "server/server.h"
 
@@ -58,7 +59,7 @@ enum err MUST_USE serve_derp_start(struct serve *sv, struct diag *diag);
 void serve_derp_stop(struct serve *sv);
 /* Reads the files again; a mistake keeps the map that was. */
 void serve_derp_reload(struct serve *sv);
-/* True if the request was for the relay and has been taken. */
+/* True if the request was for the embedded relay and has been taken. */
 bool serve_derp_request(struct serve *sv, struct http_exchange *x);
 
 /* A region map as YAML text (headscale's derp.paths) or JSON (derp.urls) into regions
@@ -73,6 +74,18 @@ enum err MUST_USE derp_map_add_yaml(struct derp_sources *src, const char *name, 
 enum err MUST_USE derp_map_add_json(struct derp_sources *src, const char *name, struct slice text, struct diag *diag);
 enum err MUST_USE derp_map_add(struct derp_sources *src, const struct tailcfg_derp_region *region);
 void derp_map_write(const struct derp_sources *src, struct buf *json);
+
+/* --- serve_relay.c ----------------------------------------------------------------------- */
+
+struct serve_relay;
+/* On failure *out may still have to be stopped. */
+enum err MUST_USE serve_relay_start(struct serve *sv, struct serve_relay **out, struct diag *diag);
+void serve_relay_stop(struct serve_relay *r); /* NULL is fine */
+bool serve_relay_request(struct serve_relay *r, struct http_exchange *x);
+/* Adds the region that stands for us to the map. */
+enum err MUST_USE serve_relay_region(const struct serve_relay *r, struct derp_sources *src, struct diag *diag);
+
+void serve_relay_set_names(struct serve_relay *r, const struct derp_sources *src);
 
 /* --- key_file.c -------------------------------------------------------------------------- */
 

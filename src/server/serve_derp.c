@@ -1,5 +1,6 @@
 /*
- * Which relays nodes are told of: files and URLs of the configuration, read at start,
+ * Which relays nodes are told of: files and URLs of the configuration, and the embedded
+ * relay, which wins over a region of the same id. Files and URLs are read at start,
  * at SIGHUP and (with derp.auto_update_enabled) every derp.update_frequency. A source
  * that cannot be read leaves the map as it was; the last good answer of each URL is
  * kept in memory.
@@ -23,6 +24,7 @@ struct remote_map {
 
 struct serve_derp {
         struct serve *sv;
+        struct serve_relay *relay; /* NULL: not enabled */
         struct remote_map remote[URLS_MAX];
         size_t n_remote;
         struct timer refresh;
@@ -65,6 +67,8 @@ static enum err publish(struct serve *sv, struct diag *diag)
                 const char *path = arena_cstr(&a, sv->config->derp_paths.items[i]);
                 e = path ? add_file(&src, path, diag) : ERR_NOMEM;
         }
+        if (e == OK && sv->derp->relay && sv->config->derp_auto_region)
+                e = serve_relay_region(sv->derp->relay, &src, diag);
         if (e == OK) {
                 derp_map_write(&src, &json);
                 e = buf_status(&json);
@@ -73,6 +77,8 @@ static enum err publish(struct serve *sv, struct diag *diag)
                 e = server_set_derp_map(sv->server, &now, buf_slice(&json));
         if (e == OK) {
                 log_info(&serve_log, "relays", "regions=%zu", src.n);
+                if (sv->derp->relay)
+                        serve_relay_set_names(sv->derp->relay, &src);
                 serve_rearm(sv);
         }
         buf_fini(&json);
@@ -140,6 +146,11 @@ enum err serve_derp_start(struct serve *sv, struct diag *diag)
         sv->derp = derp;
         derp->sv = sv;
         derp->refresh.fire = refresh_due;
+        if (c->derp_enabled) {
+                e = serve_relay_start(sv, &derp->relay, diag);
+                if (e != OK)
+                        return e;
+        }
         if (c->derp_urls.n > URLS_MAX)
                 return diag_set(diag, ERR_LIMIT, "derp.urls: at most %d URLs", URLS_MAX);
         for (size_t i = 0; i < c->derp_urls.n; i++) {
@@ -173,9 +184,7 @@ void serve_derp_reload(struct serve *sv)
 
 bool serve_derp_request(struct serve *sv, struct http_exchange *x)
 {
-        (void)sv;
-        (void)x;
-        return false;
+        return serve_relay_request(sv->derp->relay, x);
 }
 
 void serve_derp_stop(struct serve *sv)
@@ -185,6 +194,7 @@ void serve_derp_stop(struct serve *sv)
         if (!derp)
                 return;
         net_timer_stop(sv->loop, &derp->refresh);
+        serve_relay_stop(derp->relay);
         for (size_t i = 0; i < derp->n_remote; i++) {
                 http_fetch_cancel(derp->remote[i].fetch);
                 buf_fini(&derp->remote[i].json);
