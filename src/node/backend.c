@@ -254,8 +254,9 @@ static void resume(struct backend *b, const struct now *now)
         const struct prefs *p = prefs_of(b);
 
         b->ipn = IPN_NO_STATE;
-        if (b->profiles.current.id[0] && backend_has_node_key(b) && !p->logged_out)
-                b->ops->load_cache(b->ctx, b->profiles.current.id, b->netmap);
+        if (b->profiles.current.id[0] && backend_has_node_key(b) && !p->logged_out &&
+            !b->ops->load_cache(b->ctx, b->profiles.current.id, b->netmap))
+                forget_netmap(b);
         if (netmap_self(b->netmap))
                 log_info(&backend_log, "starting from the cached network map", "peers=%zu",
                         netmap_peer_count(b->netmap));

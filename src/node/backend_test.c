@@ -41,7 +41,11 @@ static void on_save(void *ctx)
         w->saved++;
         w->state.dirty = false;
 }
-static void on_load_cache(void *ctx, const char *id, struct netmap *nm) { (void)ctx; (void)id; (void)nm; }
+static bool on_load_cache(void *ctx, const char *id, struct netmap *nm)
+{
+        (void)ctx; (void)id; (void)nm;
+        return true;
+}
 static void on_save_cache(void *ctx, const char *id, const struct netmap *nm, const struct netmap_changes *c)
 {
         (void)ctx; (void)id; (void)nm; (void)c;

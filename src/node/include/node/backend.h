@@ -43,8 +43,9 @@ struct backend_ops {
         void (*apply)(void *ctx, const struct netmap_changes *changes);
         /* The state map is dirty: write it before returning. */
         void (*save_state)(void *ctx);
-        /* Fill an empty netmap from the cache of this profile, if there is one. */
-        void (*load_cache)(void *ctx, const char *profile_id, struct netmap *nm);
+        /* Fill an empty netmap from the cache of this profile, if there is one. False:
+         * it is damaged and nm of no use. */
+        bool (*load_cache)(void *ctx, const char *profile_id, struct netmap *nm);
         /* Bring the profile's cache up to date; changes NULL: all of it. nm NULL: remove it. */
         void (*save_cache)(void *ctx, const char *profile_id, const struct netmap *nm,
                 const struct netmap_changes *changes);

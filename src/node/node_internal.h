@@ -1,0 +1,168 @@
+/*
+ * The parts of a running node and how they are joined.
+ *
+ *   node.c          birth, death, TUN, timers
+ *   node_control.c  backend <-> control client, disk
+ *   node_engine.c   what the packet path is to be: peers, view, routes, relays
+ *   node_packets.c  packet path, WireGuard engine, paths and relays among each other
+ *   node_network.c  interfaces, sockets anew, addresses of relays, suspend
+ *   node_local.c    what users ask: live status, pings
+ *
+ * All of it runs on the loop's thread; only the packet workers do not.
+ */
+#ifndef NODE_NODE_INTERNAL_H
+#define NODE_NODE_INTERNAL_H
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/table.h"
+#include "client/control_io.h"
+#include "dataplane/dataplane.h"
+#include "derp_pool.h"
+#include "localapi_server.h"
+#include "net/dial.h"
+#include "net/udp.h"
+#include "node/backend.h"
+#include "node/node.h"
+#include "os/monitor.h"
+#include "path/path.h"
+#include "tunnel/tunnel.h"
+
+enum {
+        NODE_TSMP_PINGS_MAX = 16,
+        NODE_RESOLVES_MAX = 64,
+        NODE_ROUTES_MAX = ROUTER_PREFIX_MAX,
+};
+
+/* A peer of the netmap while the engine runs. */
+struct node_peer {
+        struct public_key key;
+        struct dataplane_peer *packets;
+        struct tunnel_peer *tunnel; /* NULL until first used, and again when dormant */
+        struct path_best best;
+        unsigned generation;        /* of the last netmap that had it */
+};
+
+struct tsmp_ping {
+        bool in_use;
+        uint8_t token[8];
+        uint64_t request, sent_us;
+};
+
+struct node_ping {
+        uint64_t token; /* of the LocalAPI request */
+        struct public_key key;
+};
+
+/* The address of one relay being looked up. */
+struct relay_resolve {
+        struct list link;
+        struct node *node;
+        struct net_resolve *resolve;
+        uint16_t region;
+        size_t index;
+};
+
+/* Addresses and routes that were last asked for. */
+struct node_routes {
+        struct ip_prefix *addresses, *routes;
+        size_t address_count, route_count;
+};
+
+struct node {
+        struct net_loop *loop;
+        struct node_options options;
+        char *host_texts; /* of backend_host */
+
+        struct state_map state;
+        struct backend *backend;
+        struct localapi_server *api;
+        struct control_io *control;
+        struct control_io *old_control; /* to be freed from the loop */
+        struct net_task free_control;
+
+        struct net_poll *priv_poll;
+        struct tun_device tun;
+        bool has_tun;
+
+        struct dataplane *packets;
+        struct net_poll *packets_poll;
+        struct tunnel *tunnel;
+        struct path_manager *path;
+        struct derp_pool *relays;
+        struct net_udp *portmap;      /* socket of the port mapper */
+
+        struct os_monitor *monitor;
+        struct net_poll *monitor_poll;
+        struct timer monitor_timer;   /* events are looked at once a second */
+        bool monitor_pending;
+        uint32_t default_v4, default_v6;
+
+        struct table peers;           /* by node key */
+        unsigned generation;
+        bool engine_on;
+        bool relay_map_dirty;
+        struct secret_key engine_key; /* zero: none */
+        struct node_routes routes;
+
+        struct net_task apply_task;   /* the packet path follows the backend */
+        struct timer backend_timer, path_timer, tunnel_timer, tick_timer;
+        struct net_task arm_task;     /* deadlines of the engines may have moved */
+        struct net_task rebind_task;
+        uint64_t rebound_us, last_tick_us;
+        int64_t last_tick_unix_us;
+
+        struct tsmp_ping tsmp[NODE_TSMP_PINGS_MAX];
+        struct node_ping pings[PATH_USER_PINGS_MAX];
+        size_t next_ping;
+        struct list resolves;
+        unsigned resolve_count;
+        unsigned live_peers;
+};
+
+extern const struct log node_log;
+extern const struct backend_ops node_backend_ops;
+extern const struct path_ops node_path_ops;
+extern const struct tunnel_ops node_tunnel_ops;
+extern const struct derp_pool_events node_relay_events;
+extern const struct localapi_server_ops node_api_ops;
+
+static inline struct now node_now(const struct node *n)
+{
+        return net_loop_now(n->loop);
+}
+
+/* Every call into an engine may move its deadline; this looks at all of them before
+ * the loop waits again. */
+void node_touch(struct node *n);
+
+struct node_peer *node_find_peer(const struct node *n, const struct public_key *key);
+
+/* node_engine.c: brings the packet path into line with the backend. */
+void node_apply(struct node *n);
+/* Removes all peers and everything that could carry packets. */
+void node_engine_off(struct node *n);
+void node_update_live(struct node *n);
+
+/* node_packets.c */
+void node_packets_ready(void *ctx, int events);
+
+/* node_network.c */
+enum err MUST_USE node_network_start(struct node *n, struct diag *diag);
+void node_network_stop(struct node *n);
+void node_read_network(struct node *n, bool rebound);
+void node_rebind(struct node *n, const char *why);
+void node_resolve_relays(struct node *n);
+void node_cancel_resolves(struct node *n);
+
+/* node_control.c */
+void node_control_free_now(struct node *n);
+
+/* node_local.c */
+void node_fill_peer(void *ctx, const struct tailcfg_node *node, struct arena *arena, struct status_peer *out);
+void node_fill_self(void *ctx, struct arena *arena, struct status_peer *out);
+void node_tsmp_pong(struct node *n, const uint8_t token[static 8]);
+void node_tsmp_expire(struct node *n, const struct now *now);
+void node_ping_result(struct node *n, const struct path_ping_result *r);
+
+#endif

@@ -1,0 +1,285 @@
+/* What users ask of the running node: live facts for the status, and pings. */
+#include <stdio.h>
+
+#include "base/text.h"
+#include "node_internal.h"
+#include "proto/tsmp.h"
+
+enum { ACTIVE_US = 120 * 1000000, TSMP_PATIENCE_US = 10 * 1000000 };
+
+/* ---- status ---------------------------------------------------------------------- */
+
+/* A moment of the monotonic clock as a date. */
+static int64_t date_of(const struct now *now, uint64_t mono_us)
+{
+        if (!mono_us || mono_us > now->mono_us)
+                return UNIX_ZERO_DATE;
+        return (now->unix_us - (int64_t)(now->mono_us - mono_us)) * 1000;
+}
+
+static void fill_addrs(const struct node *n, const struct node_peer *p, struct arena *arena, struct status_peer *out)
+{
+        struct ip_port list[PATH_CANDIDATES_MAX];
+        size_t count = path_peer_candidates(n->path, &p->key, list, PATH_CANDIDATES_MAX);
+        struct slice *texts = ARENA_ARRAY(arena, PATH_CANDIDATES_MAX, struct slice);
+        char text[IP_TEXT_MAX];
+
+        for (size_t i = 0; texts && i < count && i < PATH_CANDIDATES_MAX; i++) {
+                ip_port_format(&list[i], text);
+                texts[out->addrs.count++] = arena_copy(arena, slice_str(text));
+        }
+        out->addrs.items = texts;
+}
+
+void node_fill_peer(void *ctx, const struct tailcfg_node *peer, struct arena *arena, struct status_peer *out)
+{
+        struct node *n = ctx;
+        const struct now now = node_now(n);
+        const struct node_peer *p = node_find_peer(n, &peer->key);
+        struct dataplane_counters counters;
+        struct tunnel_peer_status st = { 0 };
+        char text[IP_TEXT_MAX];
+
+        if (!p)
+                return;
+        dataplane_peer_counters(p->packets, &counters);
+        if (p->tunnel)
+                tunnel_peer_status(p->tunnel, &now, &st);
+        out->in_magic_sock = true;
+        out->in_engine = p->tunnel != NULL;
+        out->rx_bytes = counters.rx_bytes;
+        out->tx_bytes = counters.tx_bytes;
+        out->last_write_ns = date_of(&now, counters.last_sent_us);
+        out->last_handshake_ns = date_of(&now, st.last_handshake_us);
+        out->active = counters.last_sent_us && now.mono_us - counters.last_sent_us < ACTIVE_US;
+        fill_addrs(n, p, arena, out);
+        if (path_best_use(&p->best, now.mono_us) == PATH_USE_UDP) {
+                ip_port_format(&p->best.udp, text);
+                out->cur_addr = arena_copy(arena, slice_str(text));
+        }
+}
+
+void node_fill_self(void *ctx, struct arena *arena, struct status_peer *out)
+{
+        struct node *n = ctx;
+        struct path_endpoint list[PATH_ENDPOINTS_MAX];
+        const struct tailcfg_derp_map *map = netmap_derp_map(backend_netmap(n->backend));
+        const struct tailcfg_derp_region *home = NULL;
+        struct slice *texts = ARENA_ARRAY(arena, PATH_ENDPOINTS_MAX, struct slice);
+        char text[IP_TEXT_MAX];
+
+        if (!n->path)
+                return;
+        size_t count = path_endpoints(n->path, list, PATH_ENDPOINTS_MAX);
+        for (size_t i = 0; texts && i < count && i < PATH_ENDPOINTS_MAX; i++) {
+                ip_port_format(&list[i].addr, text);
+                texts[out->addrs.count++] = arena_copy(arena, slice_str(text));
+        }
+        out->addrs.items = texts;
+        if (map)
+                home = tailcfg_derp_region_find(map, path_home_region(n->path));
+        if (home)
+                out->relay = home->region_code;
+        out->in_network_map = netmap_self(backend_netmap(n->backend)) != NULL;
+}
+
+/* ---- pings ------------------------------------------------------------------------- */
+
+static void answer_error(struct node *n, uint64_t token, const char *text)
+{
+        struct localapi_ping_result r = { .err = slice_str(text) };
+
+        localapi_server_pong(n->api, token, &r);
+}
+
+static const struct tailcfg_node *owner_of_ip(const struct netmap *nm, const struct ip_addr *ip)
+{
+        const struct tailcfg_node *node = netmap_node_by_ip(nm, ip);
+
+        for (size_t i = 0; !node && i < netmap_peer_count(nm); i++) {
+                const struct tailcfg_prefixes allowed = tailcfg_node_allowed_ips(netmap_peer_at(nm, i));
+                for (size_t k = 0; k < allowed.count && !node; k++)
+                        if (!ip_prefix_is_default(&allowed.items[k]) && ip_prefix_contains(&allowed.items[k], ip))
+                                node = netmap_peer_at(nm, i);
+        }
+        return node;
+}
+
+static void fill_target(const struct node *n, const struct public_key *key, char ip[static IP_TEXT_MAX],
+        struct localapi_ping_result *out)
+{
+        const struct tailcfg_node *node = netmap_peer_by_key(backend_netmap(n->backend), key);
+        struct slice name, rest;
+
+        if (!node)
+                return;
+        if (node->addresses.count)
+                ip_format(&node->addresses.items[0].ip, ip);
+        rest = node->name;
+        if (!slice_split(&rest, '.', &name) || !name.len)
+                name = node->hostinfo ? node->hostinfo->hostname : name;
+        out->node_name = name;
+        out->node_ip = slice_str(ip);
+}
+
+/* Whom a ping was for. A ring: what was asked long ago is of no interest. */
+static void remember(struct node *n, uint64_t token, const struct public_key *key)
+{
+        n->pings[n->next_ping++ % PATH_USER_PINGS_MAX] = (struct node_ping){ token, *key };
+}
+
+static const struct public_key *recall(const struct node *n, uint64_t token)
+{
+        for (size_t i = 0; i < PATH_USER_PINGS_MAX; i++)
+                if (n->pings[i].token == token)
+                        return &n->pings[i].key;
+        return NULL;
+}
+
+static void ping_tsmp(struct node *n, uint64_t token, const struct ip_addr *ip)
+{
+        const struct now now = node_now(n);
+        const struct tailcfg_node *self = netmap_self(backend_netmap(n->backend));
+        const struct ip_addr *src = NULL;
+        uint8_t packet[TSMP_PACKET_MAX];
+        struct tsmp_ping *free_slot = NULL;
+
+        for (size_t i = 0; i < self->addresses.count && !src; i++)
+                if (self->addresses.items[i].ip.family == ip->family)
+                        src = &self->addresses.items[i].ip;
+        for (size_t i = 0; i < NODE_TSMP_PINGS_MAX && !free_slot; i++)
+                if (!n->tsmp[i].in_use)
+                        free_slot = &n->tsmp[i];
+        if (!src || !free_slot) {
+                answer_error(n, token, src ? "too many pings at once" : "this node has no address of that family");
+                return;
+        }
+        struct tsmp m = { .kind = TSMP_PING };
+        rng_fill(net_rng(), m.token, sizeof m.token);
+        *free_slot = (struct tsmp_ping){ .in_use = true, .request = token, .sent_us = now.mono_us };
+        memcpy(free_slot->token, m.token, sizeof m.token);
+        size_t len = tsmp_packet_write(&m, src, ip, packet);
+        if (dataplane_send_packet(n->packets, slice_make(packet, len)) != OK)
+                log_debug(&node_log, "ping not sent", NULL);
+}
+
+void node_tsmp_pong(struct node *n, const uint8_t token[static 8])
+{
+        struct localapi_ping_result r = { .endpoint = { 0 } };
+        char ip[IP_TEXT_MAX] = "";
+
+        for (size_t i = 0; i < NODE_TSMP_PINGS_MAX; i++) {
+                struct tsmp_ping *p = &n->tsmp[i];
+                if (!p->in_use || memcmp(p->token, token, sizeof p->token) != 0)
+                        continue;
+                p->in_use = false;
+                r.latency_us = node_now(n).mono_us - p->sent_us;
+                const struct public_key *key = recall(n, p->request);
+                if (key)
+                        fill_target(n, key, ip, &r);
+                localapi_server_pong(n->api, p->request, &r);
+                return;
+        }
+}
+
+void node_tsmp_expire(struct node *n, const struct now *now)
+{
+        for (size_t i = 0; i < NODE_TSMP_PINGS_MAX; i++) {
+                struct tsmp_ping *p = &n->tsmp[i];
+                if (!p->in_use || now->mono_us - p->sent_us < TSMP_PATIENCE_US)
+                        continue;
+                p->in_use = false;
+                answer_error(n, p->request, "no answer");
+        }
+}
+
+void node_ping_result(struct node *n, const struct path_ping_result *p)
+{
+        const struct tailcfg_derp_map *map = netmap_derp_map(backend_netmap(n->backend));
+        struct localapi_ping_result r = { .latency_us = p->latency_us, .derp_region = p->derp_region };
+        char endpoint[IP_TEXT_MAX], ip[IP_TEXT_MAX] = "";
+        const struct public_key *key = recall(n, p->token);
+
+        if (p->status) {
+                answer_error(n, p->token, p->status == ERR_TIMEOUT ? "timed out" : err_str(p->status));
+                return;
+        }
+        if (key)
+                fill_target(n, key, ip, &r);
+        if (ip_valid(&p->udp.ip)) {
+                ip_port_format(&p->udp, endpoint);
+                r.endpoint = slice_str(endpoint);
+        } else if (map) {
+                const struct tailcfg_derp_region *region = tailcfg_derp_region_find(map, p->derp_region);
+                if (region)
+                        r.derp_code = region->region_code;
+        }
+        localapi_server_pong(n->api, p->token, &r);
+}
+
+static const char *refusal(enum err e)
+{
+        switch ((int)e) {
+        case ERR_NOTFOUND:
+                return "this peer cannot be reached: it has told no disco key";
+        case ERR_DENIED:
+                return "the peer's key has expired";
+        case ERR_LIMIT:
+                return "too many pings at once";
+        case ERR_RANGE:
+                return "a ping of that size is not possible";
+        }
+        return "no path to ask on yet";
+}
+
+static void begin_ping(void *ctx, struct localapi_ping *ping, const struct ip_addr *ip, enum localapi_ping_type type,
+        size_t size)
+{
+        struct node *n = ctx;
+        const struct now now = node_now(n);
+        const struct netmap *nm = backend_netmap(n->backend);
+        const uint64_t token = localapi_ping_token(ping);
+        const struct tailcfg_node *target = owner_of_ip(nm, ip);
+        char text[IP_TEXT_MAX], why[128];
+
+        ip_format(ip, text);
+        if (!n->engine_on) {
+                answer_error(n, token, "the node is not running");
+        } else if (!target) {
+                snprintf(why, sizeof why, "no matching peer for %s", text);
+                answer_error(n, token, why);
+        } else if (target == netmap_self(nm)) {
+                struct localapi_ping_result r = { .is_local_ip = true };
+                snprintf(why, sizeof why, "%s is local Tailscale IP", text);
+                r.err = slice_str(why);
+                r.node_name = target->name;
+                localapi_server_pong(n->api, token, &r);
+        } else {
+                remember(n, token, &target->key);
+                enum err err = OK;
+                if (type == PING_TSMP)
+                        ping_tsmp(n, token, ip);
+                else
+                        err = path_ping(n->path, &target->key, size, token, &now);
+                if (err)
+                        answer_error(n, token, refusal(err));
+                node_touch(n);
+        }
+}
+
+static void engine_counts(void *ctx, struct notify_engine *out)
+{
+        struct node *n = ctx;
+        struct dataplane_stats stats = { 0 };
+
+        if (n->packets)
+                dataplane_stats(n->packets, &stats);
+        *out = (struct notify_engine){
+                .rx_bytes = stats.in_bytes,
+                .tx_bytes = stats.out_bytes,
+                .live_peers = n->live_peers,
+                .live_derps = n->relays ? derp_pool_ready(n->relays) : 0,
+        };
+}
+
+const struct localapi_server_ops node_api_ops = { .ping = begin_ping, .engine_counts = engine_counts };
