@@ -112,7 +112,7 @@ void path_manager_free(struct path_manager *m)
                 return;
         user_pings_free(m);
         list_each_safe(it, &m->peer_list)
-                peer_free(container_of(it, struct path_peer, link));
+                path_peer_free(container_of(it, struct path_peer, link));
         portmap_client_free(m->portmap);
         netcheck_free(m->netcheck);
         netcheck_map_fini(&m->map);

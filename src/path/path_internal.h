@@ -234,7 +234,7 @@ void candidates_from_call(struct path_peer *p, const struct disco_endpoints *lis
 /* ---- peer.c ---- */
 
 struct path_peer *peer_find(const struct path_manager *m, const struct public_key *node_key);
-void peer_free(struct path_peer *p);
+void path_peer_free(struct path_peer *p);
 void peer_clear_best(struct path_peer *p);
 static inline bool peer_is_trusted(const struct path_peer *p, const struct now *now)
 {

@@ -127,7 +127,7 @@ static enum err peer_take_disco_key(struct path_peer *p, const struct public_key
 
 /* ---- the table ---- */
 
-void peer_free(struct path_peer *p)
+void path_peer_free(struct path_peer *p)
 {
         struct path_manager *m = p->m;
 
@@ -188,7 +188,7 @@ enum err path_peer_set(struct path_manager *m, const struct path_peer_config *co
 
         if (key_is_zero(&config->disco_key) && !config->wireguard_only) {
                 if (p)
-                        peer_free(p);
+                        path_peer_free(p);
                 return ERR_RANGE;
         }
         if (!p && m->peers.count >= PATH_PEERS_MAX)
@@ -200,7 +200,7 @@ enum err path_peer_set(struct path_manager *m, const struct path_peer_config *co
 
         static const struct public_key no_key;
         if (peer_take_disco_key(p, config->wireguard_only ? &no_key : &config->disco_key) != OK) {
-                peer_free(p);
+                path_peer_free(p);
                 return ERR_NOMEM;
         }
         if (p->wireguard_only != config->wireguard_only) {
@@ -228,7 +228,7 @@ void path_peer_remove(struct path_manager *m, const struct public_key *node_key,
 
         (void)now;
         if (p)
-                peer_free(p);
+                path_peer_free(p);
 }
 
 void path_peers_begin(struct path_manager *m)
@@ -243,7 +243,7 @@ void path_peers_end(struct path_manager *m, const struct now *now)
         list_each_safe(it, &m->peer_list) {
                 struct path_peer *p = container_of(it, struct path_peer, link);
                 if (!p->seen)
-                        peer_free(p);
+                        path_peer_free(p);
         }
 }
 
