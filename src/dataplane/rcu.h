@@ -16,6 +16,11 @@ struct retired {
 };
 
 /* The thread sanitizer cannot see into liburcu: tell it what a grace period orders. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1 /* gcc's word for it */
+#endif
+#endif
 #if defined(__SANITIZE_THREAD__)
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);

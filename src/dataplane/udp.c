@@ -27,6 +27,18 @@ static void set_buffer(int fd, int force_option, int option)
                 (void)setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof(bytes));
 }
 
+/* Small links may fragment us: the TUN's MTU leaves room on all usual ones, and no
+ * path MTU is sought (spec/paths.md 2.11). */
+static void allow_fragments(const struct udp_socket *s)
+{
+        int v4 = IP_PMTUDISC_DONT, v6 = IPV6_PMTUDISC_DONT;
+
+        if (s->is_v6)
+                (void)setsockopt(s->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+        else
+                (void)setsockopt(s->fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+}
+
 /* All of it is welcome and none of it necessary. */
 static void set_options(struct udp_socket *s, const struct dataplane_udp_options *o)
 {
@@ -35,6 +47,7 @@ static void set_options(struct udp_socket *s, const struct dataplane_udp_options
 
         if (o->mark && setsockopt(s->fd, SOL_SOCKET, SO_MARK, &o->mark, sizeof(o->mark)) < 0)
                 log_debug(&log_udp, "SO_MARK was refused", NULL);
+        allow_fragments(s);
         set_buffer(s->fd, SO_RCVBUFFORCE, SO_RCVBUF);
         set_buffer(s->fd, SO_SNDBUFFORCE, SO_SNDBUF);
         (void)setsockopt(s->fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof(one));
