@@ -69,11 +69,10 @@ static enum err start(struct cli *cli, const char *method, const char *path, str
         struct net_stream *stream = NULL;
         struct buf target = BUF_INIT(8192);
         char cap[16];
-        struct http_header headers[] = { { SLICE_LIT("Tailscale-Cap"), slice_str(cap) } };
         struct http_call *call;
 
         snprintf(cap, sizeof cap, "%d", TAILCFG_CAPVER);
-        headers[0].value = slice_str(cap);
+        const struct http_header headers[] = { { SLICE_LIT("Tailscale-Cap"), slice_str(cap) } };
         enum err err = net_dial_unix(cli->loop, cli->socket_path, &stream, diag);
         if (err)
                 return explain_dial(cli, err, diag);
