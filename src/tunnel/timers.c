@@ -1,7 +1,7 @@
 /*
  * The timers of a peer (paper, 6; spec/dataplane.md 1.7):
  *
- *  retransmit     after each initiation, 5 s and a little: again, up to 18 times;
+ *  retransmit     after each initiation, 5 s and a little: again, until twenty are out;
  *                 then the peer is unreachable until somebody wants it anew.
  *  keepalive      10 s after data was received, if nothing has been sent since.
  *  new handshake  15 s and a little after data was sent, if nothing has been heard
