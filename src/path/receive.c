@@ -73,7 +73,7 @@ static void ping_by_udp(struct path_manager *m, struct disco_key *dk, const stru
         struct path_peer *answer = container_of(dk->peers.next, struct path_peer, by_disco);
         bool seen = false;
 
-        if (!udp_allowed(m))
+        if (!udp_allowed(m) || !candidate_addr_usable(&from->udp))
                 return;
         list_each(it, &dk->peers) {
                 struct path_peer *p = container_of(it, struct path_peer, by_disco);

@@ -26,6 +26,8 @@ static void check_plain(struct slice plain)
                 check_endpoints(&msg.call_me_maybe);
         if (msg.type == DISCO_CALL_ME_MAYBE_VIA)
                 check_endpoints(&msg.via.addrs);
+        if (msg.type == DISCO_PING && key_is_zero(&msg.ping.node_key))
+                msg.ping.padding = 0; /* zeroes after no key may read as a zero key */
         if (disco_write(&msg, first, sizeof(first), &once) != OK)
                 return; /* longer than we would ever write */
         if (disco_parse(once, &again) != OK)

@@ -63,7 +63,7 @@ static void send_udp(void *ctx, const struct ip_port *dst, struct slice bytes)
 
         if (!ip_valid(&dst->ip) || dst->port == 0)
                 abort();
-        if (bytes.len <= sizeof(w->stun)) {
+        if (bytes.len > 0 && bytes.len <= sizeof(w->stun)) {
                 memcpy(w->stun, bytes.ptr, bytes.len);
                 w->stun_len = bytes.len;
                 w->stun_dst = *dst;
