@@ -10,8 +10,9 @@
  * to look by a certain time while something does. The packet thread reports a wait
  * that no promise covers, and reports again should the report have been lost.
  *
- * Every field has one writing thread but for sent_us and heard_us, which handshake
- * messages touch too; there the later of two equal truths wins.
+ * Every field has one writing thread, but for watched_until_us, where the control
+ * thread answers a report, and sent_us and heard_us, which handshake messages touch
+ * too: there the two writers mean the same moment.
  */
 #ifndef TUNNEL_ACTIVITY_H
 #define TUNNEL_ACTIVITY_H
@@ -22,21 +23,21 @@
 #include <stdint.h>
 
 struct wait {
-        _Atomic uint64_t since_us;         /* packet thread: the first packet not answered */
-        _Atomic uint64_t served_us;        /* control thread: up to here it has acted */
+        _Atomic uint64_t since_us; /* packet thread: the first packet not answered */
+        _Atomic uint64_t served_us; /* control thread: up to here it has acted */
         _Atomic uint64_t watched_until_us; /* no report is needed before then */
 };
 
 struct activity {
         atomic_uint refs;
-        struct wait keepalive; /* begun by the receiver, answered by sent_us */
-        struct wait handshake; /* begun by the sender, answered by heard_us */
         /* the sender's, on a cache line of its own */
         _Alignas(64) _Atomic uint64_t sent_us; /* anything authentic */
         _Atomic uint64_t sent_bytes;
-        /* the receiver's */
+        struct wait handshake; /* begun by data sent, answered by heard_us */
+        /* the receiver's, likewise */
         _Alignas(64) _Atomic uint64_t heard_us;
         _Atomic uint64_t heard_bytes;
+        struct wait keepalive; /* begun by data heard, answered by sent_us */
 };
 
 struct activity *activity_new(void);
