@@ -167,6 +167,46 @@ static void clock_jump(void **state)
         test_net_free(net);
 }
 
+static void workers_need_no_call_for_each_packet(void **state)
+{
+        (void)state;
+        struct test_net *net = make_pair(NAT_EIM_APDF, NAT_EIM_APDF);
+        struct test_host *a = &net->hosts[0];
+
+        net->workers = true;
+        test_net_run(net, TIME_S(120), true);
+        assert_true(test_is_direct(a, 1));
+        assert_int_equal(a->wakes, 1);
+        test_net_run(net, TIME_S(60), false);
+        assert_true(a->best[1].asleep);
+        test_net_run(net, TIME_S(5), true);
+        assert_true(test_is_direct(a, 1));
+        assert_int_equal(a->wakes, 2);
+        test_net_free(net);
+}
+
+/* Without heartbeats the user's packets are what keeps a path trusted. */
+static void silent_disco(void **state)
+{
+        (void)state;
+        struct test_net *net = make_pair(NAT_OPEN, NAT_EIM_APDF);
+        struct test_host *a = &net->hosts[0];
+
+        net->workers = true;
+        for (int i = 0; i < 2; i++)
+                path_set_options(net->hosts[i].m, &(struct path_options){ .silent_disco = true }, &net->now);
+        test_net_run(net, TIME_S(10), true);
+        assert_true(test_is_direct(a, 1));
+        uint64_t pings = path_stats(a->m)->pings_sent;
+        test_net_run(net, TIME_S(40), true);
+        assert_true(test_is_direct(a, 1));
+        assert_int_equal(path_stats(a->m)->pings_sent, pings);
+        a->cut = true;
+        test_net_run(net, TIME_S(20), true);
+        assert_int_equal(path_best_use(&a->best[1], net->now.mono_us), PATH_USE_DERP);
+        test_net_free(net);
+}
+
 static void blocked_udp_still_finds_a_home(void **state)
 {
         (void)state;
@@ -237,6 +277,8 @@ int main(void)
                 cmocka_unit_test(roaming),
                 cmocka_unit_test(idle_peers_are_left_alone),
                 cmocka_unit_test(clock_jump),
+                cmocka_unit_test(workers_need_no_call_for_each_packet),
+                cmocka_unit_test(silent_disco),
                 cmocka_unit_test(blocked_udp_still_finds_a_home),
                 cmocka_unit_test(user_ping_tells_the_way),
                 cmocka_unit_test(tcp_443_only_sends_no_udp),

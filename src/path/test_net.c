@@ -215,6 +215,24 @@ static void send_portmap(void *ctx, const struct ip_port *dst, struct slice byte
         post(h->net, p, slice_make(answer, 16), TIME_MS(1));
 }
 
+static uint64_t last_sent_us(void *ctx, const struct public_key *peer, void *peer_ctx)
+{
+        struct test_host *h = ctx;
+
+        (void)peer;
+        (void)peer_ctx;
+        return h->net->workers ? h->sent_us : 0;
+}
+
+static uint64_t last_received_us(void *ctx, const struct public_key *peer, void *peer_ctx,
+        const struct ip_port *from)
+{
+        (void)peer;
+        (void)peer_ctx;
+        (void)from;
+        return ((struct test_host *)ctx)->received_us;
+}
+
 static const struct path_ops ops = {
         .send_udp = send_udp,
         .send_derp = send_derp,
@@ -225,6 +243,8 @@ static const struct path_ops ops = {
         .ping_result = ping_result,
         .probe_latency = probe_latency,
         .send_portmap = send_portmap,
+        .last_sent_us = last_sent_us,
+        .last_received_us = last_received_us,
 };
 
 /* ---- making it ---- */
@@ -421,14 +441,29 @@ static void run_until(struct test_net *net, uint64_t end_us)
         advance(net, end_us);
 }
 
+/* One packet of the user from a host to another, by whatever path it has now. */
+static void user_packet(struct test_host *from, struct test_host *to)
+{
+        struct test_net *net = from->net;
+        const struct path_best *best = &from->best[to - net->hosts];
+
+        if ((path_best_use(best, net->now.mono_us) & PATH_USE_UDP) && !from->cut && !to->cut)
+                to->received_us = net->now.mono_us;
+        from->sent_us = net->now.mono_us;
+        if (net->workers && !best->asleep)
+                return;
+        from->wakes++;
+        path_data_sent(from->m, &to->key, &net->now);
+}
+
 void test_net_run(struct test_net *net, uint64_t us, bool traffic)
 {
         uint64_t end = net->now.mono_us + us;
 
         while (net->now.mono_us < end) {
                 if (traffic) {
-                        path_data_sent(net->hosts[0].m, &net->hosts[1].key, &net->now);
-                        path_data_sent(net->hosts[1].m, &net->hosts[0].key, &net->now);
+                        user_packet(&net->hosts[0], &net->hosts[1]);
+                        user_packet(&net->hosts[1], &net->hosts[0]);
                 }
                 uint64_t step = net->now.mono_us + TIME_MS(100);
                 run_until(net, step < end ? step : end);

@@ -48,6 +48,8 @@ struct test_host {
         unsigned netinfos, stun_sent, relay_sent, udp_sent, latency_asked;
         struct path_ping_result ping;
         bool pinged;
+        uint64_t sent_us, received_us; /* what packet workers would have stamped */
+        unsigned wakes;                /* calls of path_data_sent() */
 };
 
 struct test_packet {
@@ -67,7 +69,7 @@ struct test_net {
         struct test_packet packets[NET_PACKETS_MAX];
         size_t packet_count;
         uint64_t udp_delay_us, relay_delay_us;
-        bool latency_works; /* HTTPS to the relays answers */
+        bool workers; /* packets leave by workers, which call only for a sleeping peer */
 };
 
 struct test_net *test_net_new(void);
