@@ -74,7 +74,7 @@ static void on_end(struct server_call *call)
 
 static const struct server_call_ops client_ops = { on_reply, on_begin, on_send, on_end };
 
-static void world_boot(struct world *w)
+static inline void world_boot(struct world *w)
 {
         struct diag diag;
 
@@ -82,7 +82,7 @@ static void world_boot(struct world *w)
         assert_non_null(w->server);
 }
 
-static void world_init(struct world *w)
+static inline void world_init(struct world *w)
 {
         *w = (struct world){ .settings = SERVER_SETTINGS_DEFAULT, .now = { TIME_S(100), 1767225600000000 } };
         w->settings.server_url = SLICE_LIT("http://control.test:8080");
@@ -94,21 +94,21 @@ static void world_init(struct world *w)
         world_boot(w);
 }
 
-static void world_fini(struct world *w)
+static inline void world_fini(struct world *w)
 {
         server_free(w->server);
         store_close(w->store);
 }
 
 /* The disk catches up. */
-static void world_sync(struct world *w)
+static inline void world_sync(struct world *w)
 {
         store_memory_sync(w->store, SIZE_MAX);
         server_store_ready(w->server, &w->now);
 }
 
 /* Time passes; the disk is quick. */
-static void world_pass(struct world *w, uint64_t us)
+static inline void world_pass(struct world *w, uint64_t us)
 {
         uint64_t end = w->now.mono_us + us;
 
@@ -126,7 +126,7 @@ static void world_pass(struct world *w, uint64_t us)
 }
 
 /* Power off before the disk caught up, then start again. */
-static void world_crash(struct world *w)
+static inline void world_crash(struct world *w)
 {
         store_memory_crash(w->store);
         server_free(w->server);
@@ -134,7 +134,7 @@ static void world_crash(struct world *w)
         world_boot(w);
 }
 
-static void client_init(struct client *c, struct world *w, uint8_t number)
+static inline void client_init(struct client *c, struct world *w, uint8_t number)
 {
         *c = (struct client){ .call = { .ops = &client_ops }, .world = w,
                               .hostinfo = "{\"OS\":\"linux\",\"Hostname\":\"pc\"}", .body = BUF_INIT(1 << 20), .stream = BUF_INIT(8 << 20) };
@@ -143,26 +143,26 @@ static void client_init(struct client *c, struct world *w, uint8_t number)
         c->node_key.b[1] = 1;
 }
 
-static void client_fini(struct client *c)
+static inline void client_fini(struct client *c)
 {
         buf_fini(&c->body);
         buf_fini(&c->stream);
 }
 
-static void client_reset(struct client *c)
+static inline void client_reset(struct client *c)
 {
         c->call = (struct server_call){ .ops = &client_ops };
         c->status = 0;
         c->ended = false;
 }
 
-static bool has(struct buf *b, const char *text)
+static inline bool has(struct buf *b, const char *text)
 {
         return strstr(buf_cstr(b), text) != NULL;
 }
 
 /* extra: members of the request, each followed by a comma, or "". */
-static void client_register(struct client *c, const char *extra)
+static inline void client_register(struct client *c, const char *extra)
 {
         char key[KEY_TEXT_MAX], body[2048];
 
@@ -172,7 +172,7 @@ static void client_register(struct client *c, const char *extra)
         server_register(c->world->server, &c->world->now, &c->machine, slice_str(body), &c->call);
 }
 
-static void client_register_with(struct client *c, const char *auth_key)
+static inline void client_register_with(struct client *c, const char *auth_key)
 {
         char extra[256];
 
@@ -180,7 +180,7 @@ static void client_register_with(struct client *c, const char *auth_key)
         client_register(c, extra);
 }
 
-static void client_map(struct client *c, const char *members)
+static inline void client_map(struct client *c, const char *members)
 {
         char key[KEY_TEXT_MAX], body[2048];
 
@@ -190,19 +190,19 @@ static void client_map(struct client *c, const char *members)
         server_map(c->world->server, &c->world->now, &c->machine, slice_str(body), &c->call);
 }
 
-static void client_poll(struct client *c)
+static inline void client_poll(struct client *c)
 {
         client_map(c, "\"Stream\":true,");
 }
 
-static void client_hang_up(struct client *c)
+static inline void client_hang_up(struct client *c)
 {
         server_call_closed(c->world->server, &c->world->now, &c->call);
         c->open = false;
 }
 
 /* An API request that the disk does not delay. Returns the status; text is in *out. */
-static int admin(struct world *w, const char *method, const char *target, const char *body, struct buf *out)
+static inline int admin(struct world *w, const char *method, const char *target, const char *body, struct buf *out)
 {
         struct client c;
         struct slice path = slice_str(target), query = { 0 };
@@ -224,7 +224,7 @@ static int admin(struct world *w, const char *method, const char *target, const 
 }
 
 /* The text of a member of the form "name":"value". */
-static void member(struct buf *json, const char *name, char *out, size_t size)
+static inline void member(struct buf *json, const char *name, char *out, size_t size)
 {
         char quoted[64];
         const char *at;
@@ -237,7 +237,7 @@ static void member(struct buf *json, const char *name, char *out, size_t size)
 }
 
 /* User 1 is "alice"; a key of hers with the members given. */
-static void make_key(struct world *w, const char *members, char *out, size_t size)
+static inline void make_key(struct world *w, const char *members, char *out, size_t size)
 {
         struct buf reply = BUF_INIT(1 << 16);
         char body[512];

@@ -221,12 +221,19 @@ static struct held *hold(struct server *s, struct server_call *call)
         h->call = call;
         call->held++;
         list_push_back(&s->journal.held, &h->link);
+        s->journal.n_held++;
         return h;
+}
+
+static void held_unlink(struct server *s, struct held *h)
+{
+        h->call->held--;
+        s->journal.n_held--;
+        list_remove(&h->link);
 }
 
 static void held_free(struct held *h)
 {
-        list_remove(&h->link);
         free((void *)h->reply.body.ptr);
         if (h->message)
                 server_message_unref(h->message);
@@ -270,24 +277,31 @@ void hold_message(struct server *s, struct session *session, struct server_messa
         h->message = server_message_ref(m);
 }
 
+bool journal_is_swamped(const struct server *s)
+{
+        enum { HELD_MAX = 20000 };
+
+        return s->journal.n_held >= HELD_MAX;
+}
+
 void hold_forget(struct server *s, struct server_call *call)
 {
         if (!call->held)
                 return;
         list_each_safe(it, &s->journal.held) {
                 struct held *h = container_of(it, struct held, link);
-                if (h->call == call)
-                        held_free(h);
+                if (h->call != call)
+                        continue;
+                held_unlink(s, h);
+                held_free(h);
         }
-        call->held = 0;
 }
 
-static void release(struct held *h)
+static void release(struct server *s, struct held *h)
 {
         struct server_call *call = h->call;
 
-        call->held--;
-        list_remove(&h->link);
+        held_unlink(s, h);
         if (h->session)
                 deliver_message(h->session, h->message);
         else
@@ -296,15 +310,14 @@ static void release(struct held *h)
 }
 
 /* The change that this answers did not happen. */
-static void refuse(struct held *h, const char *why)
+static void refuse(struct server *s, struct held *h, const char *why)
 {
         struct server_call *call = h->call;
         struct buf body = BUF_INIT(4096);
         struct server_reply reply = { 503, "text/plain; charset=utf-8", { 0 }, 0 };
         struct json_writer w;
 
-        call->held--;
-        list_remove(&h->link);
+        held_unlink(s, h);
         json_writer_init(&w, &body, NULL);
         switch (h->form) {
         case FORM_REGISTER: {
@@ -406,10 +419,10 @@ static void roll_back(struct server *s, const struct store_result *r)
         while (!list_empty(&j->held)) {
                 struct held *h = container_of(j->held.next, struct held, link);
                 if (h->session) {
-                        h->call->held--;
+                        held_unlink(s, h);
                         held_free(h);
                 } else {
-                        refuse(h, r->diag.text);
+                        refuse(s, h, r->diag.text);
                 }
         }
         routes_elect(s);
@@ -437,7 +450,7 @@ void server_store_ready(struct server *s, const struct now *now)
                 struct held *h = container_of(j->held.next, struct held, link);
                 if (h->commit > r.durable)
                         break;
-                release(h);
+                release(s, h);
         }
         if (r.error != OK)
                 roll_back(s, &r);
@@ -449,11 +462,12 @@ void journal_fini(struct server *s)
 
         while (!list_empty(&j->held)) {
                 struct held *h = container_of(j->held.next, struct held, link);
-                h->call->held--;
-                if (h->session)
+                if (h->session) {
+                        held_unlink(s, h);
                         held_free(h);
-                else
-                        refuse(h, "the server is going down");
+                } else {
+                        refuse(s, h, "the server is going down");
+                }
         }
         while (!list_empty(&j->undo))
                 forget_undo(container_of(j->undo.next, struct undo, link));

@@ -235,6 +235,18 @@ static void dispatch(struct server *s, const struct tailcfg_register_request *re
                 register_interactive(s, c, call);
 }
 
+/* Official clients obey 429 since capability version 137; older ones take any status
+ * but 200 as "try again later". */
+static void reply_swamped(struct server *s, struct server_call *call)
+{
+        enum { RETRY_AFTER_MIN_S = 5, RETRY_AFTER_MAX_S = 20 };
+
+        call->ops->reply(call, &(struct server_reply){ .status = 429,
+                                                       .content_type = "text/plain; charset=utf-8",
+                                                       .body = SLICE_LIT("the control server is busy; try again later\n"),
+                                                       .retry_after_s = (unsigned)rng_between(s->rng, RETRY_AFTER_MIN_S, RETRY_AFTER_MAX_S) });
+}
+
 void server_register(struct server *s, const struct now *now, const struct public_key *machine, struct slice body,
                      struct server_call *call)
 {
@@ -242,6 +254,10 @@ void server_register(struct server *s, const struct now *now, const struct publi
         struct tailcfg_register_request req;
 
         s->now = *now;
+        if (journal_is_swamped(s)) {
+                reply_swamped(s, call);
+                return;
+        }
         if (tailcfg_register_request_decode(body, &a, &req) != OK || key_is_zero(&req.node_key)) {
                 reply_plain(s, call, 400, "the request is not a RegisterRequest\n");
         } else if (req.version < SERVER_MIN_CAP_VERSION) {

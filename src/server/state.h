@@ -119,6 +119,7 @@ struct journal {
         uint64_t submitted, durable; /* commit numbers */
         struct list undo;            /* struct undo, oldest first */
         struct list held;            /* struct held, oldest first */
+        size_t n_held;
         struct list dirty;           /* nodes whose soft part waits */
         struct list writing;         /* nodes whose soft part commit soft_commit carries */
         uint64_t soft_commit;        /* 0: none is under way */
@@ -235,6 +236,8 @@ enum reply_form { FORM_REGISTER, FORM_API, FORM_PLAIN };
 void hold_reply(struct server *s, struct server_call *call, enum reply_form form, const struct server_reply *reply);
 /* Takes a reference. */
 void hold_message(struct server *s, struct session *session, struct server_message *m);
+/* So much waits for the disk that new work must be refused. */
+bool journal_is_swamped(const struct server *s);
 /* Forgets all answers to a call that has gone, or to a session. */
 void hold_forget(struct server *s, struct server_call *call);
 
