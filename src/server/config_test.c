@@ -147,6 +147,20 @@ static void the_server_must_not_lie_in_its_base_domain(void **state)
         config_fini(&c);
 }
 
+static const char *example_path;
+
+static void the_example_is_accepted_without_a_word(void **state)
+{
+        struct config c;
+        struct diag diag = { "" };
+
+        (void)state;
+        if (config_load(&c, example_path, NULL, &diag) != OK || config_check_serve(&c, &diag) != OK)
+                fail_msg("%s", diag.text);
+        assert_int_equal(c.warnings.n, 0);
+        config_fini(&c);
+}
+
 static void listen_addresses(void **state)
 {
         struct ip_port a;
@@ -160,7 +174,7 @@ static void listen_addresses(void **state)
         assert_int_not_equal(config_listen_parse(SLICE_LIT("1.2.3.4:99999"), &a), OK);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_plain_file_is_read),
@@ -168,7 +182,10 @@ int main(void)
                 cmocka_unit_test(the_unknown_and_the_unsupported_are_named),
                 cmocka_unit_test(mistakes_are_named),
                 cmocka_unit_test(the_server_must_not_lie_in_its_base_domain),
+                cmocka_unit_test(the_example_is_accepted_without_a_word),
                 cmocka_unit_test(listen_addresses),
         };
+        assert_int_equal(argc, 2);
+        example_path = argv[1];
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
