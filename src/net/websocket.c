@@ -22,7 +22,7 @@
 /* RFC 6455, section 1.3 */
 #define ACCEPT_GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-enum { IN_MAX = 1 << 20, MESSAGE_MAX = 1 << 20, KEY_TEXT = 24, ACCEPT_TEXT = 28 };
+enum { IN_MAX = 1 << 20, MESSAGE_MAX = 1 << 20, PONGS_MAX = 64 * 1024, KEY_TEXT = 24, ACCEPT_TEXT = 28 };
 
 struct ws_stream {
         struct net_stream base;
@@ -141,11 +141,17 @@ static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_
 
 static void step(struct ws_stream *w)
 {
-        if (wslay_event_recv(w->ws) != 0)
+        /* A frame that breaks the rules stops wslay's reading; so does a close frame, but
+         * that one has ended the stream already. */
+        if (wslay_event_recv(w->ws) != 0 || !wslay_event_get_read_enabled(w->ws))
                 net_stream_emit_end(&w->base, ERR_FORMAT, "malformed WebSocket frame");
         if (w->base.closed)
                 return;
         flush(w); /* pongs, the answer to a close */
+        if (w->out.len > w->base.write_limit + PONGS_MAX) {
+                net_stream_emit_end(&w->base, ERR_LIMIT, "the other side sends pings and takes no pongs");
+                return;
+        }
         if (w->lower_end && (w->base.reading || w->in.len == 0))
                 net_stream_emit_end(&w->base, w->lower_end, "%s", net_stream_why(w->base.lower));
 }
