@@ -11,7 +11,7 @@ static const struct info {
 } infos[SETTING_COUNT] = {
         [SETTING_ACCEPT_DNS] = { "accept-dns", true, true, 7, "CorpDNS", "use the tailnet's DNS settings" },
         [SETTING_ACCEPT_ROUTES] = { "accept-routes", true, false, 7, "RouteAll", "use subnet routes that other nodes advertise" },
-        [SETTING_ADVERTISE_CONNECTOR] = { "advertise-connector", true, false, 7, "AppConnector", "be an app connector" },
+        [SETTING_ADVERTISE_CONNECTOR] = { "advertise-connector", true, false, 7, "AppConnector.Advertise", "be an app connector" },
         [SETTING_ADVERTISE_EXIT_NODE] = { "advertise-exit-node", true, false, 7, "AdvertiseRoutes", "offer to be an exit node" },
         [SETTING_ADVERTISE_ROUTES] = { "advertise-routes", false, false, 7, "AdvertiseRoutes", "subnets to offer, e.g. 10.0.0.0/8,192.168.0.0/24" },
         [SETTING_ADVERTISE_TAGS] = { "advertise-tags", false, false, 3, "AdvertiseTags", "tags to ask for, e.g. tag:web,tag:db" },
