@@ -6,7 +6,7 @@ import sys
 import time
 
 from tailnet import Control, Node, Relay
-from topology import BUILD, Failure, Lab
+from topology import BUILD, Failure, Lab, wait_until
 
 
 class Steps:
@@ -56,6 +56,7 @@ def show(lab):
     started = time.monotonic()
     laptop.up(key, "--hostname=laptop")
     desk.up(key, "--hostname=desk")
+    wait_until("the nodes to see each other", lambda: all(node.status()["Peer"] for node in (laptop, desk)), 10)
     steps.done("two nodes joined, each behind a NAT of its own")
     indent(laptop.weft("status").stdout)
 

@@ -152,7 +152,9 @@ class Nat(Host):
 
     kind "easy": endpoint-independent mapping as conntrack gives it, the port kept
     where it is free; "hard": a random port for every destination. Filtering is by
-    address and port in both. IPv6, if wanted, is routed with a stateful firewall.
+    address and port in both. What comes unasked is dropped before the router itself
+    keeps a state for it, which would take the port away from the host behind, as any
+    home router does. IPv6, if wanted, is routed with a stateful firewall.
     """
 
     def __init__(self, lab, name, number, kind="easy", ipv6=False):
@@ -167,7 +169,8 @@ class Nat(Host):
         self.nft("table ip nat {\n chain post { type nat hook postrouting priority srcnat;"
                  f" oifname \"wan\" masquerade {ports}; }}\n}}\n"
                  "table inet filter {\n chain forward { type filter hook forward priority 0;"
-                 " iifname \"wan\" ct state new drop; }\n}\n")
+                 " iifname \"wan\" ct state new drop; }\n"
+                 " chain input { type filter hook input priority 0; iifname \"wan\" ct state new meta l4proto udp drop; }\n}\n")
         if ipv6:
             self.sysctl("net.ipv6.conf.all.forwarding", 1)
 
