@@ -22,6 +22,11 @@ bool udp_allowed(const struct path_manager *m)
         return !m->options.only_tcp_443 && !m->options.never_direct;
 }
 
+bool udp_reaches(const struct path_manager *m, const struct ip_port *to)
+{
+        return udp_allowed(m) && (to->ip.family == IP_V6 ? m->net.port_v6 : m->net.port_v4) != 0;
+}
+
 bool discovery_allowed(const struct path_manager *m)
 {
         return m->net.up && !key_is_zero(&m->node_key);
@@ -43,7 +48,7 @@ void disco_send(struct path_peer *p, const struct disco_message *msg, const stru
                 return;
         if (region)
                 m->ops->send_derp(m->ctx, region, 0, &p->node_key, packet);
-        else if (udp_allowed(m))
+        else if (udp_reaches(m, to))
                 m->ops->send_udp(m->ctx, to, packet);
 }
 
@@ -107,7 +112,7 @@ void ping_send(struct path_peer *p, const struct ip_port *to, uint16_t region, s
 {
         struct path_manager *m = p->m;
 
-        if (!p->disco || !discovery_allowed(m) || (!region && !udp_allowed(m)))
+        if (!p->disco || !discovery_allowed(m) || (!region && !udp_reaches(m, to)))
                 return;
         struct ping *ping = ping_new(p);
         if (!ping)
@@ -210,14 +215,15 @@ void calls_send_waiting(struct path_manager *m, const struct now *now)
 
 void peer_full_ping(struct path_peer *p, bool call, const struct now *now)
 {
+        struct path_manager *m = p->m;
         bool sent_any = false;
 
-        if (!p->disco || !udp_allowed(p->m) || !discovery_allowed(p->m))
+        if (!p->disco || !udp_allowed(m) || !discovery_allowed(m))
                 return;
         candidates_prune(p, now);
         for (size_t i = 0; i < p->candidate_count; i++) {
                 struct candidate *c = &p->candidates[i];
-                if (since_us(now, c->pinged_us) < PING_INTERVAL_US)
+                if (!udp_reaches(m, &c->addr) || since_us(now, c->pinged_us) < PING_INTERVAL_US)
                         continue;
                 c->pinged_us = now->mono_us;
                 ping_send(p, &c->addr, 0, 0, PING_DISCOVERY, 0, now);

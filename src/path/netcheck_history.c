@@ -5,11 +5,8 @@ void netcheck_history_add(struct netcheck *nc, const struct now *now)
 {
         for (size_t i = 0; i < nc->map.count; i++) {
                 struct region_state *r = &nc->regions[i];
-                if (nc->report.full || r->any_us) {
+                if (nc->report.full || r->any_us)
                         r->last_us = r->any_us;
-                        r->last_v4_us = r->v4_us;
-                        r->last_v6_us = r->v6_us;
-                }
                 if (!r->any_us)
                         continue;
                 r->samples[r->next_sample] = (struct sample){ now->mono_us, r->any_us };

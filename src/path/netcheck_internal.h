@@ -52,7 +52,7 @@ struct sample {
 struct region_state {
         struct sample samples[HISTORY_SAMPLES]; /* ring */
         size_t next_sample;
-        uint64_t last_us, last_v4_us, last_v6_us; /* of the last report; 0: none */
+        uint64_t last_us; /* of the last report; 0: none */
         /* of the running one */
         uint64_t any_us, v4_us, v6_us;
         bool ended_v4, ended_v6; /* the probe set needs no more */

@@ -27,7 +27,7 @@ struct fixture {
         unsigned latency_ms[REGIONS + 1];
         bool by_destination;
         struct probe_seen probes[PROBES_MAX];
-        size_t probe_count, answered;
+        size_t probe_count;
         unsigned done;
         struct netcheck_report report;
         struct netcheck_latency_probe asked[2 * REGIONS];

@@ -89,6 +89,7 @@ struct path_peer {
         struct public_key node_key;
         void *ctx;
         struct disco_key *disco; /* NULL: wireguard_only */
+        struct public_key netmap_disco; /* as the netmap last said; the peer itself may know newer */
         struct list by_disco;
         uint16_t home_region, heard_region;
         uint32_t capability;
@@ -251,6 +252,8 @@ const struct shared_key *disco_key_shared(struct path_manager *m, struct disco_k
 
 bool discovery_allowed(const struct path_manager *m);
 bool udp_allowed(const struct path_manager *m);
+/* There is a socket for that family, and we may use it. */
+bool udp_reaches(const struct path_manager *m, const struct ip_port *to);
 void peer_start(struct path_peer *p);
 /* The user's traffic (or ping) went out: wakes the peer, looks for a path. */
 void peer_sent(struct path_peer *p, const struct now *now);

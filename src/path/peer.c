@@ -125,6 +125,19 @@ static enum err peer_take_disco_key(struct path_peer *p, const struct public_key
         return OK;
 }
 
+/* A netmap that repeats an old key does not undo what the peer told us since. */
+static enum err take_netmap_key(struct path_peer *p, const struct path_peer_config *config)
+{
+        struct public_key key = config->disco_key;
+
+        if (config->wireguard_only)
+                key = (struct public_key){ 0 };
+        else if (p->disco && key_equal(&key, &p->netmap_disco))
+                return OK;
+        p->netmap_disco = key;
+        return peer_take_disco_key(p, &key);
+}
+
 /* ---- the table ---- */
 
 void path_peer_free(struct path_peer *p)
@@ -198,8 +211,7 @@ enum err path_peer_set(struct path_manager *m, const struct path_peer_config *co
         if (!p)
                 return ERR_NOMEM;
 
-        static const struct public_key no_key;
-        if (peer_take_disco_key(p, config->wireguard_only ? &no_key : &config->disco_key) != OK) {
+        if (take_netmap_key(p, config) != OK) {
                 path_peer_free(p);
                 return ERR_NOMEM;
         }

@@ -78,11 +78,13 @@ static bool ask(struct path_peer *p, size_t size, uint64_t id, const struct now 
         bool asked = false;
         bool fits = size == 0 || wire_size(&p->best.addr, size) <= p->best.wire_mtu;
 
-        if (peer_is_trusted(p, now) && fits && udp_allowed(p->m)) {
+        if (peer_is_trusted(p, now) && fits && udp_reaches(p->m, &p->best.addr)) {
                 ping_send(p, &p->best.addr, 0, size, PING_USER, id, now);
                 return true;
         }
-        for (size_t i = 0; i < p->candidate_count && udp_allowed(p->m); i++) {
+        for (size_t i = 0; i < p->candidate_count; i++) {
+                if (!udp_reaches(p->m, &p->candidates[i].addr))
+                        continue;
                 ping_send(p, &p->candidates[i].addr, 0, size, PING_USER, id, now);
                 asked = true;
         }
