@@ -210,7 +210,7 @@ static void start_control(struct backend *b)
         struct backend_control config = {
                 .server_url = buf_cstr(&url),
                 .machine_key = &b->machine_key,
-                .keys = { p->persist.node_key, p->persist.old_node_key },
+                .keys = { p->persist.node_key, p->persist.old_node_key, p->persist.pending_node_key },
                 .netmap = b->netmap,
                 .is_ephemeral = b->is_ephemeral,
         };
@@ -261,7 +261,8 @@ static void resume(struct backend *b, const struct now *now)
                 log_info(&backend_log, "starting from the cached network map", "peers=%zu",
                         netmap_peer_count(b->netmap));
         backend_update_expiry(b, now);
-        if (!p->logged_out && backend_has_node_key(b) && p->want_running)
+        /* A pending key may be registered already: the crash came before the answer. */
+        if (!p->logged_out && (backend_has_node_key(b) || !secret_is_zero(&p->persist.pending_node_key)) && p->want_running)
                 login(b, 0);
         backend_update_state(b);
 }

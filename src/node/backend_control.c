@@ -11,6 +11,7 @@ void backend_control_keys(struct backend *b, const struct control_keys *keys, co
         c->present = true;
         c->node_key = keys->node;
         c->old_node_key = keys->old_node;
+        c->pending_node_key = keys->pending;
         backend_report(b, "the node key cannot be kept", profiles_keep(&b->profiles, b->rng, now));
         backend_save(b);
         b->ops->apply(b->ctx, NULL);

@@ -160,6 +160,7 @@ enum err prefs_copy(struct prefs *dst, const struct prefs *src)
                 .present = from->present,
                 .node_key = from->node_key,
                 .old_node_key = from->old_node_key,
+                .pending_node_key = from->pending_node_key,
         };
         if (!err)
                 err = prefs_set_text(dst, &dst->persist.user_profile, from->user_profile);

@@ -134,6 +134,8 @@ static void put_persist(struct json_writer *w, const struct persist *c, enum pre
         json_object_open(w);
         put_secret(w, "PrivateNodeKey", &c->node_key, secrets);
         put_secret(w, "OldPrivateNodeKey", &c->old_node_key, secrets);
+        if (secrets == PREFS_WITH_SECRETS && !secret_is_zero(&c->pending_node_key))
+                put_secret(w, "PendingNodeKey", &c->pending_node_key, secrets);
         json_name(w, "UserProfile");
         if (c->user_profile.len)
                 json_put_raw(w, c->user_profile);
@@ -291,6 +293,8 @@ static void take_persist(struct json_reader *r, struct prefs *p)
                         take_secret(r, &c->node_key);
                 else if (slice_equal_nocase(name, SLICE_LIT("OldPrivateNodeKey")))
                         take_secret(r, &c->old_node_key);
+                else if (slice_equal_nocase(name, SLICE_LIT("PendingNodeKey")))
+                        take_secret(r, &c->pending_node_key);
                 else if (slice_equal_nocase(name, SLICE_LIT("UserProfile")))
                         take_text(r, p, &c->user_profile, json_raw(r));
                 else if (slice_equal_nocase(name, SLICE_LIT("NetworkLockKey")))

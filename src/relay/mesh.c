@@ -70,7 +70,7 @@ void mesh_close_peer(struct relay *r, const struct now *now, const struct public
         struct relay_peer *p;
 
         /* Looked up each time: the last connection takes the peer with it. */
-        while ((p = peer_find(r, key)) && peer_active(p))
+        while ((p = relay_peer_find(r, key)) && peer_active(p))
                 conn_close(peer_active(p), now, RELAY_END_CLOSE_PEER);
 }
 
@@ -130,7 +130,7 @@ enum err relay_route_add(struct relay *r, const struct now *now, struct relay_fo
 void relay_route_remove(struct relay *r, const struct now *now, struct relay_forwarder *f,
                         const struct public_key *node)
 {
-        struct relay_peer *p = peer_find(r, node);
+        struct relay_peer *p = relay_peer_find(r, node);
         struct route *route = p ? route_find(p, f) : NULL;
 
         if (route)

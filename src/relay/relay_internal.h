@@ -127,7 +127,7 @@ void output_drain(struct relay_conn *c, const struct now *now);
 void output_expired(struct timer *t, const struct now *now);
 
 /* route.c */
-struct relay_peer *peer_find(const struct relay *r, const struct public_key *key);
+struct relay_peer *relay_peer_find(const struct relay *r, const struct public_key *key);
 struct relay_peer *peer_obtain(struct relay *r, const struct public_key *key); /* NULL: no memory */
 /* Frees it if nothing is left of it, and tells those who got packets from it. */
 void peer_release(struct relay *r, const struct now *now, struct relay_peer *p);

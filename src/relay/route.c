@@ -20,14 +20,14 @@ struct flow {
 
 /* ---- Peers -------------------------------------------------------------- */
 
-struct relay_peer *peer_find(const struct relay *r, const struct public_key *key)
+struct relay_peer *relay_peer_find(const struct relay *r, const struct public_key *key)
 {
         return table_get(&r->peers, key_slice(key));
 }
 
 struct relay_peer *peer_obtain(struct relay *r, const struct public_key *key)
 {
-        struct relay_peer *p = peer_find(r, key);
+        struct relay_peer *p = relay_peer_find(r, key);
 
         if (p)
                 return p;
@@ -171,7 +171,7 @@ void route_send(struct relay_conn *from, const struct now *now, struct slice pay
         r->stats.packets_in[kind_of(packet)]++;
         r->stats.bytes_in += packet.len;
 
-        struct relay_peer *p = peer_find(r, &dst);
+        struct relay_peer *p = relay_peer_find(r, &dst);
         if (!p)
                 return unknown_destination(from, now, &dst, packet);
         struct relay_conn *to = peer_active(p);
@@ -196,13 +196,13 @@ void route_forwarded(struct relay_conn *from, const struct now *now, struct slic
         r->stats.bytes_in += packet.len;
         r->stats.forwarded_in++;
 
-        struct relay_peer *p = peer_find(r, &dst);
+        struct relay_peer *p = relay_peer_find(r, &dst);
         struct relay_conn *to = p ? peer_active(p) : NULL;
         if (!to) {
                 r->stats.dropped[RELAY_DROP_UNKNOWN_DEST_ON_FWD][kind_of(packet)]++;
                 return;
         }
-        struct relay_peer *sender = peer_find(r, &src); /* unknown if our watch of it lags behind */
+        struct relay_peer *sender = relay_peer_find(r, &src); /* unknown if our watch of it lags behind */
         if (sender)
                 note_flow(to, sender);
         output_packet(to, now, &src, packet);

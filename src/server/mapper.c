@@ -468,20 +468,7 @@ static bool self_changed(const struct node *viewer, uint64_t cursor)
 
 bool mapper_is_in_delta(const struct node *viewer, uint64_t cursor)
 {
-        return self_changed(viewer, cursor);
-}
-
-bool mapper_is_mass_change(const struct server *s, uint64_t cursor)
-{
-        const struct tailnet *t = &s->tailnet;
-        size_t n = 0;
-
-        for (const struct list *it = t->changed.prev; it != &t->changed && n <= CHUNKED_FROM; it = it->prev) {
-                if (container_of(it, const struct node, changed)->changed_seq <= cursor)
-                        break;
-                n++;
-        }
-        return n > CHUNKED_FROM && n > t->nodes.n / 4;
+        return viewer->changed_seq > cursor || self_changed(viewer, cursor);
 }
 
 bool mapper_has_news(const struct server *s, const struct node *viewer, uint64_t cursor)

@@ -36,6 +36,7 @@ struct prefs_list {
 struct persist {
         bool present;
         struct secret_key node_key, old_node_key;
+        struct secret_key pending_node_key; /* ours: see client/control.h, control_keys */
         struct slice user_profile;     /* raw JSON object */
         struct slice network_lock_key; /* "nlpriv:" and 128 hex digits, kept as text */
         struct slice node_id;          /* stable id */
