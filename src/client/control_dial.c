@@ -124,6 +124,11 @@ static void on_upgraded(void *ctx, enum err e, struct net_stream *s, const struc
         struct leg *leg = ctx;
 
         leg->upgrading = NULL;
+        if (e == ERR_CLOSED) {
+                /* A control server hangs up on a handshake made for another key. */
+                leg_failed(leg, ERR_AUTH, "the control server hangs up during the handshake");
+                return;
+        }
         if (!e && !slice_is(http_response_header(r, "Upgrade"), protocol_name)) {
                 net_stream_close(s);
                 leg_failed(leg, ERR_FORMAT, "the server agreed to another protocol than asked for");
@@ -143,7 +148,7 @@ static enum err ask_upgrade(struct leg *leg, struct net_stream *s)
 {
         struct control_dial *d = leg->dial;
         uint8_t initiation[NOISE_INITIATION_LEN];
-        char authority[300], encoded[4 * ((NOISE_INITIATION_LEN + 2) / 3) + 1];
+        char authority[300], encoded[4 * ((NOISE_INITIATION_LEN + 2) / 3) + 1] = "";
         bool is_v6 = strchr(d->server.host, ':') != NULL;
         const struct http_header headers[] = {
                 { SLICE_LIT("Upgrade"), SLICE_LIT(protocol_name) },
