@@ -196,6 +196,8 @@ static int run(const struct node_options *base)
                 err = diag_set(&diag, ERR_SYS, "cannot catch signals");
         if (!err)
                 err = node_start(d.loop, &options, &node, &diag);
+        else
+                priv_stop(options.priv);
         if (!err && !d.failed)
                 net_loop_run(d.loop);
         if (err)
@@ -203,7 +205,6 @@ static int run(const struct node_options *base)
         node_stop(node);
         net_signal_stop(on_term);
         net_signal_stop(on_int);
-        priv_stop(options.priv);
         if (d.loop)
                 net_loop_free(d.loop);
         return err || d.failed ? 1 : 0;

@@ -13,6 +13,7 @@ struct world {
         char auth_key[64];
         bool paused;
         struct netmap *netmap;
+        struct control_keys keys;
         struct buf bus;
         unsigned mask;
 };
@@ -22,6 +23,7 @@ static void on_start(void *ctx, const struct backend_control *c)
         struct world *w = ctx;
         w->started++;
         w->netmap = c->netmap;
+        w->keys = c->keys;
 }
 static void on_stop(void *ctx) { ((struct world *)ctx)->stopped++; }
 static void on_login(void *ctx, unsigned flags, const char *auth_key)
@@ -182,6 +184,28 @@ static void a_restart_goes_on_with_the_same_key(void **state)
         assert_int_equal(w->logins, 1);
         assert_int_equal(w->flags, 0);
         assert_true(backend_prefs(w->b)->want_running);
+}
+
+/* Killed between register and its answer: the key may be known to control already. */
+static void a_key_that_waits_for_its_answer_is_kept(void **state)
+{
+        struct world *w = *state;
+        struct control_keys keys = { 0 };
+        struct prefs p;
+        struct diag diag;
+
+        prefs_init(&p);
+        p.want_running = true;
+        assert_int_equal(backend_start(w->b, &p, SLICE_LIT("hskey-1"), &w->now, &diag), OK);
+        prefs_fini(&p);
+        backend_login_interactive(w->b, &w->now);
+        key_generate(&w->rng.rng, &keys.pending);
+        backend_control_keys(w->b, &keys, &w->now);
+        backend_free(w->b);
+        w->logins = 0;
+        open_backend(w);
+        assert_int_equal(w->logins, 1);
+        assert_memory_equal(&w->keys.pending, &keys.pending, sizeof keys.pending);
 }
 
 static void down_and_up_again(void **state)
@@ -384,6 +408,7 @@ int main(void)
                 CASE(a_fresh_node_needs_login),
                 CASE(login_goes_through_starting_to_running),
                 CASE(a_restart_goes_on_with_the_same_key),
+                CASE(a_key_that_waits_for_its_answer_is_kept),
                 CASE(down_and_up_again),
                 CASE(an_expired_key_asks_for_login),
                 CASE(an_auth_url_reaches_the_bus),

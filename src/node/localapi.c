@@ -283,8 +283,8 @@ static void get_watch(struct call *c)
 
 static void post_ping(struct call *c)
 {
-        struct slice ip, type, size;
-        uint64_t bytes = 0;
+        struct slice ip, type, size, timeout;
+        uint64_t bytes = 0, timeout_ms = 0;
 
         if (!query(c, "ip", &ip) || !ip.len || ip_parse(ip, &c->out->ping_ip) != OK) {
                 answer_text(c, 400, "missing or invalid 'ip' parameter");
@@ -298,6 +298,10 @@ static void post_ping(struct call *c)
                 answer_text(c, 400, "invalid 'size' parameter");
                 return;
         }
+        if (query(c, "timeout_ms", &timeout) && parse_u64(timeout, 3600000, &timeout_ms) != OK) {
+                answer_text(c, 400, "invalid 'timeout_ms' parameter");
+                return;
+        }
         if (!slice_is(type, "disco") && !slice_is(type, "TSMP")) {
                 answer_text(c, 400, "this ping type is not supported: disco and TSMP are");
                 return;
@@ -309,6 +313,7 @@ static void post_ping(struct call *c)
         c->out->kind = LOCALAPI_PING;
         c->out->ping_type = slice_is(type, "disco") ? PING_DISCO : PING_TSMP;
         c->out->ping_size = (size_t)bytes;
+        c->out->ping_timeout_ms = (unsigned)timeout_ms;
         answer(c, 200, "application/json");
 }
 

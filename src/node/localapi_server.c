@@ -33,6 +33,7 @@ struct localapi_ping {
         struct localapi_server *server;
         struct ip_addr ip;
         uint64_t token;
+        struct timer patience;
 };
 
 /* Somebody who waits for the end of a logout. */
@@ -132,6 +133,7 @@ static void start_watch(struct localapi_server *s, struct http_exchange *x, unsi
 
 static void ping_free(struct localapi_ping *p)
 {
+        net_timer_stop(p->server->loop, &p->patience);
         list_remove(&p->link);
         p->server->ping_count--;
         free(p);
@@ -141,6 +143,15 @@ static void ping_gone(void *ctx, struct http_exchange *x)
 {
         (void)x;
         ping_free(ctx);
+}
+
+static void ping_impatient(struct timer *t, const struct now *now)
+{
+        struct localapi_ping *p = container_of(t, struct localapi_ping, patience);
+        struct localapi_ping_result r = { .err = SLICE_LIT("timeout") };
+
+        (void)now;
+        localapi_server_pong(p->server, p->token, &r);
 }
 
 static void start_ping(struct localapi_server *s, struct http_exchange *x, const struct localapi_reply *reply)
@@ -156,6 +167,9 @@ static void start_ping(struct localapi_server *s, struct http_exchange *x, const
         list_push_back(&s->pings, &p->link);
         s->ping_count++;
         http_watch(x, &calls, p);
+        p->patience.fire = ping_impatient;
+        if (reply->ping_timeout_ms)
+                net_timer_start(s->loop, &p->patience, reply->ping_timeout_ms);
         s->ops->ping(s->ctx, p, &reply->ping_ip, reply->ping_type, reply->ping_size);
 }
 

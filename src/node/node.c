@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "disk.h"
 #include "node_internal.h"
 
@@ -14,7 +15,8 @@ enum {
         TICK_MS = 5000,
         PEERS_MAX = PATH_PEERS_MAX,
         JUMP_US = 22500000,               /* a step of the wall clock worth a look (spec/paths.md 7) */
-        SLEEP_US = 10 * 60 * 1000000ll,   /* a gap after which every address may be another */
+        CLOCK_STEP_US = 10 * 60 * 1000000,
+        SLEEP_US = 10 * 60 * 1000000,   /* a gap after which every address may be another */
 };
 
 /* ---- deadlines --------------------------------------------------------------------- */
@@ -87,6 +89,30 @@ static void look_at_clocks(struct node *n, const struct now *now)
         n->last_tick_unix_us = now->unix_us;
 }
 
+/* Peers refuse handshakes older than the last: the latest time used is kept, so that a
+ * machine whose clock starts in the past is heard again (spec/dataplane.md 1.12). */
+static const char clock_key[] = "_weft-handshake-clock";
+
+static int64_t load_clock(const struct node *n)
+{
+        int64_t us;
+
+        return parse_i64(state_map_get(&n->state, clock_key), &us) == OK ? us : 0;
+}
+
+static void save_clock(struct node *n, int64_t step_us)
+{
+        int64_t us = tunnel_clock(n->tunnel);
+        char text[24];
+
+        if (us < n->saved_clock_us + step_us || us == n->saved_clock_us)
+                return;
+        n->saved_clock_us = us;
+        snprintf(text, sizeof text, "%lld", (long long)us);
+        if (state_map_put(&n->state, clock_key, slice_str(text)) == OK)
+                node_backend_ops.save_state(n);
+}
+
 static void tick(struct timer *t, const struct now *now)
 {
         struct node *n = container_of(t, struct node, tick_timer);
@@ -96,6 +122,7 @@ static void tick(struct timer *t, const struct now *now)
                 node_update_live(n);
                 backend_set_warning(n->backend, WARN_RELAY, derp_pool_trouble(n->relays));
         }
+        save_clock(n, CLOCK_STEP_US);
         node_tsmp_expire(n, now);
         net_timer_start(n->loop, t, TICK_MS);
         node_touch(n);
@@ -182,8 +209,9 @@ static enum err start_engines(struct node *n, struct diag *diag)
                 .tun_mtu = n->options.mtu,
                 .udp = { .ports = { n->options.port, 0 }, .port_count = 2, .mark = ROUTER_MARK },
         };
-        struct tunnel_config tunnel = { 0 };
+        struct tunnel_config tunnel = { .clock_floor_unix_us = load_clock(n) };
 
+        n->saved_clock_us = tunnel.clock_floor_unix_us;
         enum err err = dataplane_start(&packets, &n->packets, diag);
         if (err) {
                 close(n->tun.fd);
@@ -211,6 +239,11 @@ static void tun_opened(void *ctx, enum err e, const struct tun_device *dev, cons
         uint16_t v4, v6;
         struct diag diag;
 
+        if (n->is_stopping) {
+                if (!e)
+                        close(dev->fd);
+                return;
+        }
         if (e) {
                 n->options.failed(n->options.ctx, d->text);
                 return;
@@ -267,8 +300,10 @@ enum err node_start(struct net_loop *loop, const struct node_options *options, s
         enum err err;
 
         *out = NULL;
-        if (!n)
+        if (!n) {
+                priv_stop(options->priv);
                 return diag_set(diag, ERR_NOMEM, "out of memory");
+        }
         n->loop = loop;
         n->options = *options;
         list_init(&n->resolves);
@@ -323,6 +358,12 @@ void node_stop(struct node *n)
 {
         if (!n)
                 return;
+        /* First, while there is a node for its last answers to go to. It undoes all
+         * routing, so that nothing below has to ask for that. */
+        net_poll_stop(n->priv_poll);
+        n->priv_poll = NULL;
+        n->is_stopping = true;
+        priv_stop(n->options.priv);
         localapi_server_stop(n->api);
         n->api = NULL;
         control_io_free(n->control);
@@ -332,14 +373,15 @@ void node_stop(struct node *n)
                 node_engine_off(n);
         node_network_stop(n);
         derp_pool_free(n->relays);
-        if (n->tunnel)
+        if (n->tunnel) {
+                save_clock(n, 0);
                 tunnel_free(n->tunnel);
+        }
         if (n->path)
                 path_manager_free(n->path);
         net_poll_stop(n->packets_poll);
         if (n->packets)
                 dataplane_stop(n->packets);
-        net_poll_stop(n->priv_poll);
         stop_timers(n);
         backend_free(n->backend);
         table_fini(&n->peers);

@@ -277,7 +277,8 @@ static void routed(void *ctx, enum err e, const struct diag *d)
 {
         struct node *n = ctx;
 
-        backend_set_warning(n->backend, WARN_ROUTER, e ? d->text : NULL);
+        if (!n->is_stopping)
+                backend_set_warning(n->backend, WARN_ROUTER, e ? d->text : NULL);
 }
 
 static bool same_routes(const struct node_routes *a, const struct node_routes *b)
@@ -375,7 +376,8 @@ void node_engine_off(struct node *n)
                 return;
         n->engine_on = false;
         n->generation++;
-        set_routes(n, false);
+        if (!n->is_stopping)
+                set_routes(n, false);
         publish(n, false);
         path_peers_begin(n->path);
         path_peers_end(n->path, &now);

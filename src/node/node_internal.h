@@ -84,10 +84,12 @@ struct node {
         struct net_poll *priv_poll;
         struct tun_device tun;
         bool has_tun;
+        bool is_stopping;
 
         struct dataplane *packets;
         struct net_poll *packets_poll;
         struct tunnel *tunnel;
+        int64_t saved_clock_us;       /* tunnel_clock() as the state file has it */
         struct path_manager *path;
         struct derp_pool *relays;
         struct net_udp *portmap;      /* socket of the port mapper */

@@ -40,6 +40,7 @@ struct localapi_reply {
         struct ip_addr ping_ip;
         enum localapi_ping_type ping_type;
         size_t ping_size;
+        unsigned ping_timeout_ms; /* 0: as long as the ping takes */
 };
 
 /* Answers, having done what was asked. localapi_reply_fini() is due. */

@@ -19,7 +19,7 @@ struct node_options {
         uint16_t port;           /* UDP; 0: the kernel chooses */
         uint32_t mtu;            /* of the TUN */
         bool no_direct;          /* relays only: for tests of relayed paths */
-        struct priv *priv;       /* borrowed: who opens the TUN and sets routes */
+        struct priv *priv;       /* who opens the TUN and sets routes; taken, on failure too */
         /* The node cannot go on; a sentence. It is stopped by its owner. */
         void (*failed)(void *ctx, const char *why);
         /* The LocalAPI answers. */
@@ -30,8 +30,8 @@ struct node_options {
 /* Strings are borrowed for the node's life. On failure *diag says what to do. */
 enum err MUST_USE node_start(struct net_loop *loop, const struct node_options *options, struct node **out,
         struct diag *diag);
-/* Ends all connections and threads and frees; routes and addresses are taken away by
- * the privileged process when it is stopped. NULL is fine. */
+/* Stops the privileged process, which takes routes and addresses away, ends all
+ * connections and threads, and frees. NULL is fine. */
 void node_stop(struct node *n);
 
 #endif
