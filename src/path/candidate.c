@@ -27,7 +27,7 @@ static int latency_points(uint64_t fast_us, uint64_t slow_us)
         return (int)(100 - fast_ns * 100 / slow_ns);
 }
 
-bool quality_better(const struct quality *a, const struct quality *b)
+bool path_quality_better(const struct quality *a, const struct quality *b)
 {
         int a_points = 0, b_points = 0;
 
@@ -52,7 +52,7 @@ bool quality_better(const struct quality *a, const struct quality *b)
 
 /* ---- the addresses of one peer (spec 2.3) ---- */
 
-bool candidate_addr_usable(const struct ip_port *addr)
+bool path_candidate_addr_usable(const struct ip_port *addr)
 {
         const struct ip_addr *ip = &addr->ip;
 
@@ -63,7 +63,7 @@ bool candidate_addr_usable(const struct ip_port *addr)
         return !ip_is_unspecified(ip) && !ip_is_multicast(ip);
 }
 
-struct candidate *candidate_find(struct path_peer *p, const struct ip_port *addr)
+struct candidate *path_candidate_find(struct path_peer *p, const struct ip_port *addr)
 {
         for (size_t i = 0; i < p->candidate_count; i++) {
                 if (ip_port_equal(&p->candidates[i].addr, addr))
@@ -80,7 +80,7 @@ static bool is_best(const struct path_peer *p, const struct candidate *c)
 static void delete_at(struct path_peer *p, size_t i)
 {
         if (is_best(p, &p->candidates[i]))
-                peer_clear_best(p);
+                path_peer_clear_best(p);
         p->candidates[i] = p->candidates[--p->candidate_count];
 }
 
@@ -89,7 +89,7 @@ static bool has_reason(const struct candidate *c, const struct now *now)
         return c->called_us || c->in_netmap || since_us(now, c->heard_us) <= SESSION_ACTIVE_US;
 }
 
-void candidates_prune(struct path_peer *p, const struct now *now)
+void path_candidates_prune(struct path_peer *p, const struct now *now)
 {
         for (size_t i = p->candidate_count; i-- > 0;) {
                 if (!has_reason(&p->candidates[i], now))
@@ -124,7 +124,7 @@ static struct candidate *stalest(struct path_peer *p)
 static struct candidate *new_slot(struct path_peer *p, const struct now *now)
 {
         if (p->candidate_count == PATH_CANDIDATES_MAX)
-                candidates_prune(p, now);
+                path_candidates_prune(p, now);
         if (p->candidate_count == PATH_CANDIDATES_MAX) {
                 p->m->stats.candidates_replaced++;
                 return stalest(p);
@@ -140,11 +140,11 @@ static struct candidate *new_slot(struct path_peer *p, const struct now *now)
         return &p->candidates[p->candidate_count++];
 }
 
-struct candidate *candidate_add(struct path_peer *p, const struct ip_port *addr, const struct now *now)
+struct candidate *path_candidate_add(struct path_peer *p, const struct ip_port *addr, const struct now *now)
 {
-        struct candidate *c = candidate_find(p, addr);
+        struct candidate *c = path_candidate_find(p, addr);
 
-        if (c || !candidate_addr_usable(addr))
+        if (c || !path_candidate_addr_usable(addr))
                 return c;
         c = new_slot(p, now);
         if (c)
@@ -152,17 +152,18 @@ struct candidate *candidate_add(struct path_peer *p, const struct ip_port *addr,
         return c;
 }
 
-void candidates_from_netmap(struct path_peer *p, const struct ip_port *list, size_t n, const struct now *now)
+void path_candidates_from_netmap(
+        struct path_peer *p, const struct ip_port *list, size_t n, const struct now *now)
 {
         n = n < PATH_CANDIDATES_MAX ? n : PATH_CANDIDATES_MAX;
         for (size_t i = 0; i < p->candidate_count; i++)
                 p->candidates[i].in_netmap = false;
         for (size_t i = 0; i < n; i++) {
-                struct candidate *c = candidate_add(p, &list[i], now);
+                struct candidate *c = path_candidate_add(p, &list[i], now);
                 if (c)
                         c->in_netmap = true;
         }
-        candidates_prune(p, now);
+        path_candidates_prune(p, now);
 }
 
 /* Link-local addresses of the peer's links mean nothing on ours. */
@@ -171,7 +172,7 @@ static bool call_may_name(const struct ip_port *addr)
         return !(addr->ip.family == IP_V6 && ip_is_link_local(&addr->ip));
 }
 
-void candidates_from_call(struct path_peer *p, const struct disco_endpoints *list, const struct now *now)
+void path_candidates_from_call(struct path_peer *p, const struct disco_endpoints *list, const struct now *now)
 {
         size_t n = disco_endpoint_count(list);
 
@@ -180,9 +181,9 @@ void candidates_from_call(struct path_peer *p, const struct disco_endpoints *lis
                 p->candidates[i].called_us = 0;
         for (size_t i = 0; i < n; i++) {
                 struct ip_port addr = disco_endpoint(list, i);
-                struct candidate *c = call_may_name(&addr) ? candidate_add(p, &addr, now) : NULL;
+                struct candidate *c = call_may_name(&addr) ? path_candidate_add(p, &addr, now) : NULL;
                 if (c)
                         c->called_us = now->mono_us;
         }
-        candidates_prune(p, now);
+        path_candidates_prune(p, now);
 }

@@ -17,30 +17,28 @@
 
 #include <stdlib.h>
 
-bool udp_allowed(const struct path_manager *m)
+bool path_udp_allowed(const struct path_manager *m)
 {
         return !m->options.only_tcp_443 && !m->options.never_direct;
 }
 
-bool udp_reaches(const struct path_manager *m, const struct ip_port *to)
+bool path_udp_reaches(const struct path_manager *m, const struct ip_port *to)
 {
-        return udp_allowed(m) && (to->ip.family == IP_V6 ? m->net.port_v6 : m->net.port_v4) != 0;
+        return path_udp_allowed(m) && (to->ip.family == IP_V6 ? m->net.port_v6 : m->net.port_v4) != 0;
 }
 
-bool discovery_allowed(const struct path_manager *m)
-{
-        return m->net.up && !key_is_zero(&m->node_key);
-}
+bool path_discovery_allowed(const struct path_manager *m) { return m->net.up && !key_is_zero(&m->node_key); }
 
 /* ---- messages out ---- */
 
-void disco_send(struct path_peer *p, const struct disco_message *msg, const struct ip_port *to, uint16_t region)
+void path_disco_send(
+        struct path_peer *p, const struct disco_message *msg, const struct ip_port *to, uint16_t region)
 {
         struct path_manager *m = p->m;
-        const struct shared_key *shared = p->disco ? disco_key_shared(m, p->disco) : NULL;
+        const struct shared_key *shared = p->disco ? path_disco_key_shared(m, p->disco) : NULL;
         struct slice plain, packet;
 
-        if (!shared || !discovery_allowed(m))
+        if (!shared || !path_discovery_allowed(m))
                 return;
         if (disco_write(msg, m->build, PACKET_MAX, &plain) != OK)
                 return;
@@ -48,13 +46,13 @@ void disco_send(struct path_peer *p, const struct disco_message *msg, const stru
                 return;
         if (region)
                 m->ops->send_derp(m->ctx, region, 0, &p->node_key, packet);
-        else if (udp_reaches(m, to))
+        else if (path_udp_reaches(m, to))
                 m->ops->send_udp(m->ctx, to, packet);
 }
 
 /* ---- pings and their answers ---- */
 
-void ping_free(struct ping *ping)
+void path_ping_free(struct ping *ping)
 {
         struct path_manager *m = ping->peer->m;
 
@@ -65,22 +63,23 @@ void ping_free(struct ping *ping)
         free(ping);
 }
 
-void pings_free(struct path_peer *p)
+void path_pings_free(struct path_peer *p)
 {
-        list_each_safe(it, &p->pings)
-                ping_free(container_of(it, struct ping, link));
+        list_each_safe (it, &p->pings)
+                path_ping_free(container_of(it, struct ping, link));
 }
 
 static void ping_timed_out(struct timer *t, const struct now *now)
 {
         struct ping *ping = container_of(t, struct ping, timeout);
         struct path_peer *p = ping->peer;
-        bool was_best = ip_valid(&ping->to.ip) && quality_set(&p->best) && ip_port_equal(&ping->to, &p->best.addr);
+        bool was_best =
+                ip_valid(&ping->to.ip) && quality_set(&p->best) && ip_port_equal(&ping->to, &p->best.addr);
 
-        ping_free(ping);
+        path_ping_free(ping);
         if (was_best && !peer_is_trusted(p, now)) {
-                peer_clear_best(p);
-                peer_announce(p);
+                path_peer_clear_best(p);
+                path_peer_announce(p);
         }
 }
 
@@ -90,7 +89,7 @@ static struct ping *ping_new(struct path_peer *p)
         struct path_manager *m = p->m;
 
         if (p->ping_count >= PINGS_PER_PEER_MAX)
-                ping_free(container_of(p->pings.next, struct ping, link));
+                path_ping_free(container_of(p->pings.next, struct ping, link));
         struct ping *ping = calloc(1, sizeof(*ping));
         if (!ping)
                 return NULL;
@@ -107,12 +106,12 @@ static struct ping *ping_new(struct path_peer *p)
         return ping;
 }
 
-void ping_send(struct path_peer *p, const struct ip_port *to, uint16_t region, size_t size,
+void path_ping_send(struct path_peer *p, const struct ip_port *to, uint16_t region, size_t size,
         enum ping_purpose purpose, uint64_t user_id, const struct now *now)
 {
         struct path_manager *m = p->m;
 
-        if (!p->disco || !discovery_allowed(m) || (!region && !udp_reaches(m, to)))
+        if (!p->disco || !path_discovery_allowed(m) || (!region && !path_udp_reaches(m, to)))
                 return;
         struct ping *ping = ping_new(p);
         if (!ping)
@@ -127,10 +126,11 @@ void ping_send(struct path_peer *p, const struct ip_port *to, uint16_t region, s
         timer_arm(&m->timers, &ping->timeout, now->mono_us + PING_TIMEOUT_US);
 
         struct disco_message msg = { .type = DISCO_PING,
-                .ping = { .txid = ping->txid, .node_key = m->node_key,
+                .ping = { .txid = ping->txid,
+                        .node_key = m->node_key,
                         .padding = size > DISCO_PING_LEN ? size - DISCO_PING_LEN : 0 } };
         m->stats.pings_sent++;
-        disco_send(p, &msg, to, region);
+        path_disco_send(p, &msg, to, region);
 }
 
 /* What a ping of this packet size proves about the path (spec 1.2). */
@@ -143,7 +143,7 @@ static unsigned wire_mtu(const struct ping *ping)
 
 void path_proved(struct path_peer *p, const struct ping *ping, uint64_t latency_us, const struct now *now)
 {
-        struct candidate *c = candidate_find(p, &ping->to);
+        struct candidate *c = path_candidate_find(p, &ping->to);
 
         if (!c)
                 return; /* no address of the peer's any more */
@@ -152,7 +152,7 @@ void path_proved(struct path_peer *p, const struct ping *ping, uint64_t latency_
 
         /* The address we pinged, not the one that answered: it is known to work. */
         struct quality proved = { ping->to, latency_us, wire_mtu(ping) };
-        if (quality_better(&proved, &p->best) || !peer_is_trusted(p, now))
+        if (path_quality_better(&proved, &p->best) || !peer_is_trusted(p, now))
                 p->best = proved;
         if (ip_port_equal(&p->best.addr, &ping->to)) {
                 p->best.latency_us = latency_us;
@@ -160,15 +160,10 @@ void path_proved(struct path_peer *p, const struct ping *ping, uint64_t latency_
                 if (p->awake)
                         timer_arm(&p->m->timers, &p->trust, p->trusted_until_us + 1);
         }
-        peer_announce(p);
+        path_peer_announce(p);
 }
 
 /* ---- CallMeMaybe ---- */
-
-static uint16_t relay_of(const struct path_peer *p)
-{
-        return p->home_region ? p->home_region : p->heard_region;
-}
 
 static void call_now(struct path_peer *p)
 {
@@ -182,14 +177,14 @@ static void call_now(struct path_peer *p)
         if (wr_finish(&w, &msg.call_me_maybe.wire) != OK)
                 return;
         m->stats.calls_sent++;
-        disco_send(p, &msg, NULL, relay_of(p));
+        path_disco_send(p, &msg, NULL, peer_relay(p));
 }
 
-void peer_call(struct path_peer *p, const struct now *now)
+void path_peer_call(struct path_peer *p, const struct now *now)
 {
-        if (!relay_of(p))
+        if (!peer_relay(p))
                 return;
-        if (endpoints_fresh(p->m, now)) {
+        if (path_endpoints_fresh(p->m, now)) {
                 call_now(p);
                 return;
         }
@@ -198,41 +193,41 @@ void peer_call(struct path_peer *p, const struct now *now)
                 path_restun(p->m, "CallMeMaybe", now);
 }
 
-void calls_send_waiting(struct path_manager *m, const struct now *now)
+void path_calls_send_waiting(struct path_manager *m, const struct now *now)
 {
         (void)now;
-        list_each(it, &m->peer_list) {
+        list_each (it, &m->peer_list) {
                 struct path_peer *p = container_of(it, struct path_peer, link);
                 if (!p->call_waiting)
                         continue;
                 p->call_waiting = false;
-                if (relay_of(p))
+                if (peer_relay(p))
                         call_now(p);
         }
 }
 
 /* ---- rounds over all candidates ---- */
 
-void peer_full_ping(struct path_peer *p, bool call, const struct now *now)
+void path_peer_full_ping(struct path_peer *p, bool call, const struct now *now)
 {
         struct path_manager *m = p->m;
         bool sent_any = false;
 
-        if (!p->disco || !udp_allowed(m) || !discovery_allowed(m))
+        if (!p->disco || !path_udp_allowed(m) || !path_discovery_allowed(m))
                 return;
-        candidates_prune(p, now);
+        path_candidates_prune(p, now);
         for (size_t i = 0; i < p->candidate_count; i++) {
                 struct candidate *c = &p->candidates[i];
-                if (!udp_reaches(m, &c->addr) || since_us(now, c->pinged_us) < PING_INTERVAL_US)
+                if (!path_udp_reaches(m, &c->addr) || since_us(now, c->pinged_us) < PING_INTERVAL_US)
                         continue;
                 c->pinged_us = now->mono_us;
-                ping_send(p, &c->addr, 0, 0, PING_DISCOVERY, 0, now);
+                path_ping_send(p, &c->addr, 0, 0, PING_DISCOVERY, 0, now);
                 sent_any = true;
         }
         p->full_ping_us = now->mono_us;
         if (sent_any && call)
-                peer_call(p, now);
-        peer_announce(p); /* pruning may have cost the best */
+                path_peer_call(p, now);
+        path_peer_announce(p); /* pruning may have cost the best */
 }
 
 /* ---- activity ---- */
@@ -283,16 +278,16 @@ static void heartbeat(struct timer *t, const struct now *now)
                 m->active_us = sent;
         if (since_us(now, sent) > SESSION_ACTIVE_US) {
                 sleep_now(p);
-                peer_announce(p);
+                path_peer_announce(p);
                 return;
         }
         extend_trust_by_data(p);
         if (quality_set(&p->best) && !m->options.silent_disco)
-                ping_send(p, &p->best.addr, 0, 0, PING_HEARTBEAT, 0, now);
+                path_ping_send(p, &p->best.addr, 0, 0, PING_HEARTBEAT, 0, now);
         if (wants_full_ping(p, now))
-                peer_full_ping(p, true, now);
+                path_peer_full_ping(p, true, now);
         timer_arm(&m->timers, &p->heartbeat, now->mono_us + HEARTBEAT_US);
-        peer_announce(p);
+        path_peer_announce(p);
 }
 
 /* The next heartbeat may be 3 seconds away; with traffic waiting, look now. */
@@ -304,46 +299,46 @@ static void trust_ended(struct timer *t, const struct now *now)
         if (peer_is_trusted(p, now))
                 timer_arm(&p->m->timers, &p->trust, p->trusted_until_us + 1);
         else if (since_us(now, last_sent(p)) <= HEARTBEAT_US)
-                peer_full_ping(p, true, now);
-        peer_announce(p);
+                path_peer_full_ping(p, true, now);
+        path_peer_announce(p);
 }
 
-void peer_start(struct path_peer *p)
+void path_peer_start(struct path_peer *p)
 {
         p->heartbeat.fire = heartbeat;
         p->trust.fire = trust_ended;
 }
 
-void peer_sent(struct path_peer *p, const struct now *now)
+void path_peer_sent(struct path_peer *p, const struct now *now)
 {
         struct path_manager *m = p->m;
 
         if (p->expired || p->wireguard_only)
                 return;
         p->sent_us = m->active_us = now->mono_us;
-        if (!p->awake && discovery_allowed(m)) {
+        if (!p->awake && path_discovery_allowed(m)) {
                 p->awake = true;
                 timer_arm(&m->timers, &p->heartbeat, now->mono_us + HEARTBEAT_US);
                 if (peer_is_trusted(p, now))
                         timer_arm(&m->timers, &p->trust, p->trusted_until_us + 1);
         }
         if (!peer_is_trusted(p, now))
-                peer_full_ping(p, true, now);
-        peer_announce(p);
+                path_peer_full_ping(p, true, now);
+        path_peer_announce(p);
 }
 
 void path_data_sent(struct path_manager *m, const struct public_key *peer, const struct now *now)
 {
-        struct path_peer *p = peer_find(m, peer);
+        struct path_peer *p = path_peer_find(m, peer);
 
         if (p)
-                peer_sent(p, now);
+                path_peer_sent(p, now);
 }
 
-enum err path_send(struct path_manager *m, const struct public_key *peer, struct slice message,
-        const struct now *now)
+enum err path_send(
+        struct path_manager *m, const struct public_key *peer, struct slice message, const struct now *now)
 {
-        struct path_peer *p = peer_find(m, peer);
+        struct path_peer *p = path_peer_find(m, peer);
         struct path_best b;
 
         if (!p || path_peer_best(m, peer, &b) != OK)
@@ -355,11 +350,11 @@ enum err path_send(struct path_manager *m, const struct public_key *peer, struct
                 m->ops->send_udp(m->ctx, &b.udp, message);
         if (use & PATH_USE_DERP)
                 m->ops->send_derp(m->ctx, b.derp_home, b.derp_heard, peer, message);
-        peer_sent(p, now);
+        path_peer_sent(p, now);
         return use ? OK : ERR_NOTFOUND;
 }
 
-void peer_reset(struct path_peer *p)
+void path_peer_reset(struct path_peer *p)
 {
         if (p->wireguard_only)
                 return;
@@ -368,6 +363,6 @@ void peer_reset(struct path_peer *p)
                 c->pinged_us = c->ponged_us = c->latency_us = 0;
         }
         p->full_ping_us = 0;
-        peer_clear_best(p);
-        peer_announce(p);
+        path_peer_clear_best(p);
+        path_peer_announce(p);
 }

@@ -32,7 +32,8 @@ static bool list_has(const struct path_endpoint *list, size_t n, const struct ip
 
 static void add(struct list_builder *b, const struct ip_port *addr, enum path_endpoint_type type)
 {
-        if (!candidate_addr_usable(addr) || b->count == PATH_ENDPOINTS_MAX || list_has(b->list, b->count, addr))
+        if (!path_candidate_addr_usable(addr) || b->count == PATH_ENDPOINTS_MAX ||
+                list_has(b->list, b->count, addr))
                 return;
         b->list[b->count++] = (struct path_endpoint){ *addr, type };
 }
@@ -91,15 +92,9 @@ static void add_cached(struct path_manager *m, struct list_builder *b, const str
 
 /* ---- found on our interfaces ---- */
 
-static bool starts_with(const char *s, const char *prefix)
-{
-        return strncmp(s, prefix, strlen(prefix)) == 0;
-}
+static bool starts_with(const char *s, const char *prefix) { return strncmp(s, prefix, strlen(prefix)) == 0; }
 
-static bool is_ula(const struct ip_addr *ip)
-{
-        return ip->family == IP_V6 && ip_is_private(ip);
-}
+static bool is_ula(const struct ip_addr *ip) { return ip->family == IP_V6 && ip_is_private(ip); }
 
 /* Interfaces of other overlays lead nowhere, and tunnels in tunnels help nobody. */
 static bool local_counts(const struct path_local *l)
@@ -208,7 +203,8 @@ static void arm_periodic(struct path_manager *m, const struct now *now)
                         now->mono_us + rng_between(m->rng, RESTUN_MIN_US, RESTUN_MAX_US));
 }
 
-void endpoints_report_done(struct path_manager *m, const struct netcheck_report *report, const struct now *now)
+void path_endpoints_report_done(
+        struct path_manager *m, const struct netcheck_report *report, const struct now *now)
 {
         struct own_endpoints *own = &m->own;
 
@@ -223,10 +219,10 @@ void endpoints_report_done(struct path_manager *m, const struct netcheck_report 
                 m->report->pcp = seen.pcp ? NETCHECK_TRUE : NETCHECK_FALSE;
                 m->report->upnp = seen.upnp ? NETCHECK_TRUE : NETCHECK_FALSE;
         }
-        home_report_done(m, now);
+        path_home_report_done(m, now);
         rebuild(m, now);
         own->updated_us = now->mono_us;
-        calls_send_waiting(m, now);
+        path_calls_send_waiting(m, now);
         arm_periodic(m, now);
         if (own->again)
                 path_restun(m, "asked again meanwhile", now);
@@ -260,19 +256,19 @@ static void periodic(struct timer *t, const struct now *now)
                 path_restun(m, "periodic", now);
 }
 
-void endpoints_init(struct path_manager *m)
+void path_endpoints_init(struct path_manager *m)
 {
         m->own.soon.fire = start;
         m->own.periodic.fire = periodic;
 }
 
-bool endpoints_fresh(const struct path_manager *m, const struct now *now)
+bool path_endpoints_fresh(const struct path_manager *m, const struct now *now)
 {
         return since_us(now, m->own.updated_us) <= ENDPOINTS_FRESH_US;
 }
 
 /* The addresses of another network are of no use on this one. */
-void endpoints_forget(struct path_manager *m)
+void path_endpoints_forget(struct path_manager *m)
 {
         m->own.cache_count = 0;
         m->own.updated_us = 0;
@@ -287,7 +283,8 @@ void path_restun(struct path_manager *m, const char *why, const struct now *now)
                 timer_arm(&m->timers, &m->own.soon, now->mono_us);
 }
 
-void path_set_static_endpoints(struct path_manager *m, const struct ip_port *list, size_t n, const struct now *now)
+void path_set_static_endpoints(
+        struct path_manager *m, const struct ip_port *list, size_t n, const struct now *now)
 {
         m->own.static_count = n < PATH_STATICS_MAX ? n : PATH_STATICS_MAX;
         for (size_t i = 0; i < m->own.static_count; i++)

@@ -47,8 +47,10 @@ static void home_changed(void *ctx, uint16_t region)
         (void)region;
 }
 
-static const struct path_ops ops = { .send_udp = nothing_udp, .endpoints_changed = endpoints_changed,
-        .netinfo_changed = netinfo_changed, .home_changed = home_changed };
+static const struct path_ops ops = { .send_udp = nothing_udp,
+        .endpoints_changed = endpoints_changed,
+        .netinfo_changed = netinfo_changed,
+        .home_changed = home_changed };
 
 static int setup(void **state)
 {
@@ -79,8 +81,14 @@ struct local_case {
 static void set_locals(struct fixture *f, const struct local_case *cases, size_t n, uint16_t fixed_port)
 {
         struct path_local locals[16];
-        struct path_network net = { .up = true, .have_v4 = true, .have_v6 = true, .port_v4 = 41641, .port_v6 = 41642,
-                .fixed_port = fixed_port, .locals = locals, .local_count = n };
+        struct path_network net = { .up = true,
+                .have_v4 = true,
+                .have_v6 = true,
+                .port_v4 = 41641,
+                .port_v6 = 41642,
+                .fixed_port = fixed_port,
+                .locals = locals,
+                .local_count = n };
 
         for (size_t i = 0; i < n; i++) {
                 struct ip_prefix p;
@@ -97,7 +105,7 @@ static void report(struct fixture *f, const char *global_v4, enum netcheck_opt v
 
         if (global_v4)
                 assert_int_equal(ip_port_parse(slice_str(global_v4), &r.global_v4), OK);
-        endpoints_report_done(f->m, &r, &f->now);
+        path_endpoints_report_done(f->m, &r, &f->now);
 }
 
 static void assert_list(struct fixture *f, const char *const *want, size_t n)
@@ -111,11 +119,11 @@ static void assert_list(struct fixture *f, const char *const *want, size_t n)
         }
 }
 
-#define LOCALS(f, ...)                                                               \
-        set_locals(f, (const struct local_case[]){ __VA_ARGS__ },                    \
+#define LOCALS(f, ...)                                                                                       \
+        set_locals(f, (const struct local_case[]){ __VA_ARGS__ },                                            \
                 sizeof((const struct local_case[]){ __VA_ARGS__ }) / sizeof(struct local_case), 0)
-#define ASSERT_LIST(f, ...)                                                          \
-        assert_list(f, (const char *const[]){ __VA_ARGS__ },                         \
+#define ASSERT_LIST(f, ...)                                                                                  \
+        assert_list(f, (const char *const[]){ __VA_ARGS__ },                                                 \
                 sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
 
 static void locals_worth_telling(void **state)
@@ -125,19 +133,21 @@ static void locals_worth_telling(void **state)
         LOCALS(f, { "127.0.0.1/8", "lo", false }, { "192.168.1.5/24", "eth0", false },
                 { "10.9.9.9/24", "ztabc", false }, { "10.8.8.8/24", "wt0", false },
                 { "100.64.0.7/32", "tailscale0", false }, { "100.115.92.2/24", "eth2", false },
-                { "172.16.0.1/16", "eth1", true }, { "fe80::1/64", "eth0", false }, { "fd00::1/64", "eth0", false },
-                { "2001:db8::1/64", "eth0", false }, { "2001:db8::2/64", "eth0", false },
-                { "2001:db8::3/64", "eth0", false }, { "2001:db8:1::3/64", "eth0", false });
+                { "172.16.0.1/16", "eth1", true }, { "fe80::1/64", "eth0", false },
+                { "fd00::1/64", "eth0", false }, { "2001:db8::1/64", "eth0", false },
+                { "2001:db8::2/64", "eth0", false }, { "2001:db8::3/64", "eth0", false },
+                { "2001:db8:1::3/64", "eth0", false });
         report(f, NULL, NETCHECK_UNKNOWN);
-        ASSERT_LIST(f, "192.168.1.5:41641", "100.115.92.2:41641", "[2001:db8::1]:41642", "[2001:db8::2]:41642",
-                "[2001:db8:1::3]:41642");
+        ASSERT_LIST(f, "192.168.1.5:41641", "100.115.92.2:41641", "[2001:db8::1]:41642",
+                "[2001:db8::2]:41642", "[2001:db8:1::3]:41642");
 }
 
 static void last_resorts(void **state)
 {
         struct fixture *f = *state;
 
-        LOCALS(f, { "127.0.0.1/8", "lo", false }, { "169.254.3.4/16", "eth0", false }, { "fd00::1/64", "eth0", false });
+        LOCALS(f, { "127.0.0.1/8", "lo", false }, { "169.254.3.4/16", "eth0", false },
+                { "fd00::1/64", "eth0", false });
         report(f, NULL, NETCHECK_UNKNOWN);
         ASSERT_LIST(f, "169.254.3.4:41641", "[fd00::1]:41642");
         LOCALS(f, { "127.0.0.1/8", "lo", false });
@@ -185,7 +195,7 @@ static void cache(void **state)
                 report(f, text, NETCHECK_FALSE);
         }
         assert_int_equal(f->count, 6 + 1);
-        endpoints_forget(f->m); /* another network */
+        path_endpoints_forget(f->m); /* another network */
         report(f, "198.18.5.5:1", NETCHECK_FALSE);
         ASSERT_LIST(f, "198.18.5.5:1", "192.168.1.5:41641");
 }

@@ -23,7 +23,7 @@ static struct region_heard *heard_slot(struct path_manager *m, uint16_t region)
         return &m->heard[m->heard_count++];
 }
 
-void region_note_heard(struct path_manager *m, uint16_t region, const struct now *now)
+void path_region_note_heard(struct path_manager *m, uint16_t region, const struct now *now)
 {
         struct region_heard *slot = heard_slot(m, region);
 
@@ -31,7 +31,7 @@ void region_note_heard(struct path_manager *m, uint16_t region, const struct now
                 slot->at_us = now->mono_us;
 }
 
-uint64_t region_heard_us(const struct path_manager *m, uint16_t region)
+uint64_t path_region_heard_us(const struct path_manager *m, uint16_t region)
 {
         for (size_t i = 0; i < m->heard_count; i++) {
                 if (m->heard[i].region == region)
@@ -42,7 +42,7 @@ uint64_t region_heard_us(const struct path_manager *m, uint16_t region)
 
 void path_derp_alive(struct path_manager *m, uint16_t region, const struct now *now)
 {
-        region_note_heard(m, region, now);
+        path_region_note_heard(m, region, now);
 }
 
 void path_derp_failed(struct path_manager *m, uint16_t region, const struct now *now)
@@ -99,10 +99,7 @@ static void choose_home(struct path_manager *m)
                 set_home(m, random_region(m));
 }
 
-uint16_t path_home_region(const struct path_manager *m)
-{
-        return m->home;
-}
+uint16_t path_home_region(const struct path_manager *m) { return m->home; }
 
 void path_set_control_online(struct path_manager *m, bool online, const struct now *now)
 {
@@ -111,7 +108,7 @@ void path_set_control_online(struct path_manager *m, bool online, const struct n
         (void)now;
         m->control_online = online;
         if (came && m->report) /* a move that was put off */
-                home_report_done(m, now);
+                path_home_report_done(m, now);
 }
 
 /* ---- NetInfo ---- */
@@ -129,10 +126,7 @@ static enum tailcfg_opt_bool opt(enum netcheck_opt v)
         return TAILCFG_UNSET;
 }
 
-static enum netcheck_opt known(bool v)
-{
-        return v ? NETCHECK_TRUE : NETCHECK_FALSE;
-}
+static enum netcheck_opt known(bool v) { return v ? NETCHECK_TRUE : NETCHECK_FALSE; }
 
 static struct told_netinfo summarize(const struct path_manager *m, const struct now *now)
 {
@@ -158,16 +152,17 @@ static struct told_netinfo summarize(const struct path_manager *m, const struct 
 static bool told_equal(const struct told_netinfo *a, const struct told_netinfo *b)
 {
         return a->valid == b->valid && a->mapping_varies == b->mapping_varies && a->v6 == b->v6 &&
-               a->os_has_v6 == b->os_has_v6 && a->udp == b->udp && a->icmp_v4 == b->icmp_v4 && a->upnp == b->upnp &&
-               a->pmp == b->pmp && a->pcp == b->pcp && a->have_portmap == b->have_portmap && a->home == b->home;
+               a->os_has_v6 == b->os_has_v6 && a->udp == b->udp && a->icmp_v4 == b->icmp_v4 &&
+               a->upnp == b->upnp && a->pmp == b->pmp && a->pcp == b->pcp &&
+               a->have_portmap == b->have_portmap && a->home == b->home;
 }
 
 struct latency_text {
         char region[16];
 };
 
-static void add_latency(struct tailcfg_derp_latency *out, struct latency_text *text, uint16_t region, int family,
-        uint64_t us)
+static void add_latency(
+        struct tailcfg_derp_latency *out, struct latency_text *text, uint16_t region, int family, uint64_t us)
 {
         int n = snprintf(text->region, sizeof(text->region), "%u-v%d", region, family);
 
@@ -208,7 +203,7 @@ static void tell(struct path_manager *m, const struct told_netinfo *t)
         m->ops->netinfo_changed(m->ctx, &info);
 }
 
-void home_report_done(struct path_manager *m, const struct now *now)
+void path_home_report_done(struct path_manager *m, const struct now *now)
 {
         choose_home(m);
         struct told_netinfo t = summarize(m, now);
@@ -240,8 +235,8 @@ enum err path_set_derp_map(struct path_manager *m, const struct tailcfg_derp_map
         return OK;
 }
 
-void path_set_derp_address(struct path_manager *m, uint16_t region, size_t node_index, const struct ip_addr *addr,
-        const struct now *now)
+void path_set_derp_address(struct path_manager *m, uint16_t region, size_t node_index,
+        const struct ip_addr *addr, const struct now *now)
 {
         if (netcheck_set_address(m->netcheck, region, node_index, addr))
                 path_restun(m, "relay address resolved", now);

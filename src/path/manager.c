@@ -24,14 +24,11 @@ static void netcheck_probes(void *ctx, const struct netcheck_latency_probe *prob
                 m->ops->probe_latency(m->ctx, probe);
 }
 
-static uint64_t netcheck_asks_heard(void *ctx, uint16_t region)
-{
-        return region_heard_us(ctx, region);
-}
+static uint64_t netcheck_asks_heard(void *ctx, uint16_t region) { return path_region_heard_us(ctx, region); }
 
 static void netcheck_done(void *ctx, const struct netcheck_report *report, const struct now *now)
 {
-        endpoints_report_done(ctx, report, now);
+        path_endpoints_report_done(ctx, report, now);
 }
 
 static const struct netcheck_ops netcheck_ops = {
@@ -99,7 +96,7 @@ struct path_manager *path_manager_new(const struct path_config *config, const st
         m->net.locals = m->locals;
         key_generate(m->rng, &m->disco_secret);
         key_public(&m->disco_secret, &m->disco_public);
-        endpoints_init(m);
+        path_endpoints_init(m);
         if (make_parts(m))
                 return m;
         path_manager_free(m);
@@ -110,8 +107,8 @@ void path_manager_free(struct path_manager *m)
 {
         if (!m)
                 return;
-        user_pings_free(m);
-        list_each_safe(it, &m->peer_list)
+        path_user_pings_free(m);
+        list_each_safe (it, &m->peer_list)
                 path_peer_free(container_of(it, struct path_peer, link));
         portmap_client_free(m->portmap);
         netcheck_free(m->netcheck);
@@ -128,15 +125,12 @@ void path_manager_free(struct path_manager *m)
         free(m);
 }
 
-const struct public_key *path_disco_key(const struct path_manager *m)
-{
-        return &m->disco_public;
-}
+const struct public_key *path_disco_key(const struct path_manager *m) { return &m->disco_public; }
 
 static void announce_all(struct path_manager *m)
 {
-        list_each(it, &m->peer_list)
-                peer_announce(container_of(it, struct path_peer, link));
+        list_each (it, &m->peer_list)
+                path_peer_announce(container_of(it, struct path_peer, link));
 }
 
 void path_set_node_key(struct path_manager *m, const struct public_key *key, const struct now *now)
@@ -151,10 +145,7 @@ void path_set_node_key(struct path_manager *m, const struct public_key *key, con
 
 /* ---- time ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 uint64_t path_next_deadline_us(const struct path_manager *m)
 {
@@ -215,30 +206,30 @@ void path_set_network(struct path_manager *m, const struct path_network *net, co
 void path_rebound(struct path_manager *m, const struct now *now)
 {
         log_info(&log_path, "sockets bound anew, paths start again", "peers=%zu", m->peers.count);
-        list_each(it, &m->peer_list)
-                peer_reset(container_of(it, struct path_peer, link));
-        endpoints_forget(m);
+        list_each (it, &m->peer_list)
+                path_peer_reset(container_of(it, struct path_peer, link));
+        path_endpoints_forget(m);
         netcheck_forget(m->netcheck);
         path_restun(m, "rebind", now);
 }
 
 void path_set_options(struct path_manager *m, const struct path_options *options, const struct now *now)
 {
-        bool udp_was_allowed = udp_allowed(m);
+        bool udp_was_allowed = path_udp_allowed(m);
 
         m->options = *options;
         update_portmap(m, now);
-        if (udp_was_allowed == udp_allowed(m))
+        if (udp_was_allowed == path_udp_allowed(m))
                 return;
-        list_each(it, &m->peer_list)
-                peer_reset(container_of(it, struct path_peer, link));
+        list_each (it, &m->peer_list)
+                path_peer_reset(container_of(it, struct path_peer, link));
         path_restun(m, "options changed", now);
 }
 
 /* ---- packets ---- */
 
-bool path_udp_received(struct path_manager *m, const struct ip_port *src, struct slice datagram,
-        const struct now *now)
+bool path_udp_received(
+        struct path_manager *m, const struct ip_port *src, struct slice datagram, const struct now *now)
 {
         struct origin from = { .udp = *src };
 
@@ -248,49 +239,49 @@ bool path_udp_received(struct path_manager *m, const struct ip_port *src, struct
         }
         if (!disco_is(datagram))
                 return false;
-        disco_received(m, &from, datagram, now);
+        path_disco_received(m, &from, datagram, now);
         return true;
 }
 
-bool path_derp_received(struct path_manager *m, uint16_t region, const struct public_key *src, struct slice packet,
-        const struct now *now)
+bool path_derp_received(struct path_manager *m, uint16_t region, const struct public_key *src,
+        struct slice packet, const struct now *now)
 {
         struct origin from = { .region = region, .relay_key = src };
-        struct path_peer *p = peer_find(m, src);
+        struct path_peer *p = path_peer_find(m, src);
 
-        region_note_heard(m, region, now);
+        path_region_note_heard(m, region, now);
         if (p && p->heard_region != region) {
                 p->heard_region = region;
-                peer_announce(p);
+                path_peer_announce(p);
         }
         if (!disco_is(packet))
                 return false;
         if (region)
-                disco_received(m, &from, packet, now);
+                path_disco_received(m, &from, packet, now);
         return true;
 }
 
 void path_derp_peer_gone(struct path_manager *m, uint16_t region, const struct public_key *peer)
 {
-        struct path_peer *p = peer_find(m, peer);
+        struct path_peer *p = path_peer_find(m, peer);
 
         if (!p || p->heard_region != region)
                 return;
         p->heard_region = 0;
-        peer_announce(p);
+        path_peer_announce(p);
 }
 
 /* ---- what the driver found out for us ---- */
 
-void path_portmap_received(struct path_manager *m, const struct ip_port *src, struct slice datagram,
-        const struct now *now)
+void path_portmap_received(
+        struct path_manager *m, const struct ip_port *src, struct slice datagram, const struct now *now)
 {
         if (m->portmap)
                 portmap_client_received(m->portmap, src, datagram, now);
 }
 
-void path_upnp_done(struct path_manager *m, const struct ip_port *external, uint32_t lifetime_s,
-        const struct now *now)
+void path_upnp_done(
+        struct path_manager *m, const struct ip_port *external, uint32_t lifetime_s, const struct now *now)
 {
         if (m->portmap)
                 portmap_client_upnp_done(m->portmap, external, lifetime_s, now);
@@ -302,12 +293,6 @@ void path_latency_probed(struct path_manager *m, const struct netcheck_latency_p
         netcheck_latency_probed(m->netcheck, probe, status, latency_us, now);
 }
 
-const struct netcheck_report *path_report(const struct path_manager *m)
-{
-        return m->report;
-}
+const struct netcheck_report *path_report(const struct path_manager *m) { return m->report; }
 
-const struct path_stats *path_stats(const struct path_manager *m)
-{
-        return &m->stats;
-}
+const struct path_stats *path_stats(const struct path_manager *m) { return &m->stats; }

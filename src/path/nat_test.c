@@ -9,7 +9,8 @@
 
 #include "test_net.h"
 
-static const char *const nat_names[NAT_KINDS] = { "open", "EIM+ADF", "EIM+APDF", "APDM", "APDM+PMP", "blocked" };
+static const char *const nat_names[NAT_KINDS] = { "open", "EIM+ADF", "EIM+APDF", "APDM", "APDM+PMP",
+        "blocked" };
 
 static struct test_net *make_pair(enum nat a, enum nat b)
 {
@@ -44,10 +45,12 @@ static void matrix(void **state)
                         bool want = expect_direct(a, b);
                         bool got = test_is_direct(&net->hosts[0], 1) && test_is_direct(&net->hosts[1], 0);
                         if (got != want)
-                                fail_msg("%s x %s: direct=%d, expected %d", nat_names[a], nat_names[b], got, want);
+                                fail_msg("%s x %s: direct=%d, expected %d", nat_names[a], nat_names[b], got,
+                                        want);
                         if (!want)
                                 assert_int_equal(path_best_use(&net->hosts[0].best[1], net->now.mono_us) &
-                                                PATH_USE_DERP, PATH_USE_DERP);
+                                                         PATH_USE_DERP,
+                                        PATH_USE_DERP);
                         test_net_free(net);
                 }
         }
@@ -247,7 +250,8 @@ static void user_ping_tells_the_way(void **state)
         assert_int_equal(path_ping(a->m, &net->hosts[1].key, 0, 9, &net->now), OK);
         test_net_run(net, TIME_S(6), false);
         assert_true(a->pinged && a->ping.status == ERR_TIMEOUT && a->ping.token == 9);
-        assert_int_equal(path_ping(a->m, &net->hosts[1].key, PATH_PING_SIZE_MAX + 1, 1, &net->now), ERR_RANGE);
+        assert_int_equal(
+                path_ping(a->m, &net->hosts[1].key, PATH_PING_SIZE_MAX + 1, 1, &net->now), ERR_RANGE);
         assert_int_equal(path_ping(a->m, &a->key, 0, 1, &net->now), ERR_NOTFOUND);
         test_net_free(net);
 }

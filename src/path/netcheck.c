@@ -28,10 +28,7 @@ void netcheck_free(struct netcheck *nc)
         free(nc);
 }
 
-bool netcheck_running(const struct netcheck *nc)
-{
-        return nc->phase != PHASE_IDLE;
-}
+bool netcheck_running(const struct netcheck *nc) { return nc->phase != PHASE_IDLE; }
 
 void netcheck_stop(struct netcheck *nc)
 {
@@ -41,10 +38,7 @@ void netcheck_stop(struct netcheck *nc)
         nc->phase = PHASE_IDLE;
 }
 
-void netcheck_forget(struct netcheck *nc)
-{
-        nc->have_last = false;
-}
+void netcheck_forget(struct netcheck *nc) { nc->have_last = false; }
 
 /* ---- start ---- */
 
@@ -75,7 +69,8 @@ enum err netcheck_start(struct netcheck *nc, const struct netcheck_start *how, c
         if (how->no_udp)
                 nc->how.have_v4 = nc->how.have_v6 = false;
         clear_running(nc);
-        nc->report = (struct netcheck_report){ .full = wants_full(nc, how, now), .os_has_v6 = how->os_has_v6 };
+        nc->report =
+                (struct netcheck_report){ .full = wants_full(nc, how, now), .os_has_v6 = how->os_has_v6 };
         if (netcheck_plan(nc, now) != OK) {
                 netcheck_stop(nc);
                 return ERR_NOMEM;
@@ -96,12 +91,13 @@ static void fill_report(struct netcheck *nc, const struct now *now)
         for (size_t i = 0; i < nc->map.count; i++) {
                 const struct region_state *s = &nc->regions[i];
                 if (s->any_us)
-                        r->latency[r->latency_count++] =
-                                (struct netcheck_latency){ nc->map.regions[i].id, s->any_us, s->v4_us, s->v6_us };
+                        r->latency[r->latency_count++] = (struct netcheck_latency){ nc->map.regions[i].id,
+                                s->any_us, s->v4_us, s->v6_us };
         }
         for (size_t i = 0; i < nc->mapping_count && r->extra_count < NETCHECK_EXTRA_MAX; i++) {
                 const struct mapping *m = &nc->mappings[i];
-                bool global = ip_port_equal(&m->addr, &r->global_v4) || ip_port_equal(&m->addr, &r->global_v6);
+                bool global =
+                        ip_port_equal(&m->addr, &r->global_v4) || ip_port_equal(&m->addr, &r->global_v6);
                 if (m->seen >= 2 && !global)
                         r->extra[r->extra_count++] = m->addr;
         }
@@ -119,8 +115,8 @@ static void finish(struct netcheck *nc, const struct now *now)
                 nc->last_full_us = now->mono_us;
         nc->last_had_v6 = nc->report.v6;
         netcheck_stop(nc);
-        log_debug(&log_netcheck, "report", "udp=%d v4=%d v6=%d varies=%d preferred=%u regions=%zu", nc->report.udp,
-                nc->report.v4, nc->report.v6, nc->report.mapping_varies, nc->report.preferred,
+        log_debug(&log_netcheck, "report", "udp=%d v4=%d v6=%d varies=%d preferred=%u regions=%zu",
+                nc->report.udp, nc->report.v4, nc->report.v6, nc->report.mapping_varies, nc->report.preferred,
                 nc->report.latency_count);
         nc->ops->done(nc->ctx, &nc->report, now);
 }
@@ -232,7 +228,8 @@ static uint64_t slowest(const struct netcheck *nc)
         return max;
 }
 
-static void answered(struct netcheck *nc, struct probe *p, const struct ip_port *mapped, const struct now *now)
+static void answered(
+        struct netcheck *nc, struct probe *p, const struct ip_port *mapped, const struct now *now)
 {
         struct region_state *r = state_of(nc, p);
         uint64_t us = now->mono_us > p->sent_us ? now->mono_us - p->sent_us : 1;
@@ -265,7 +262,8 @@ static bool all_sets_ended(const struct netcheck *nc)
         return true;
 }
 
-bool netcheck_received(struct netcheck *nc, const struct ip_port *src, struct slice datagram, const struct now *now)
+bool netcheck_received(
+        struct netcheck *nc, const struct ip_port *src, struct slice datagram, const struct now *now)
 {
         struct stun_txid txid;
         struct ip_port mapped;
@@ -325,10 +323,7 @@ void netcheck_latency_probed(struct netcheck *nc, const struct netcheck_latency_
 
 /* ---- time ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static uint64_t stun_phase_ends_us(const struct netcheck *nc)
 {

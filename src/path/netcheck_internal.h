@@ -13,16 +13,16 @@
 #include "proto/stun.h"
 
 /* spec/paths.md 5 */
-#define REPORT_US         TIME_S(5)
-#define STUN_PHASE_US     TIME_S(3)
-#define FULL_RETRY_US     TIME_MS(100)
+#define REPORT_US          TIME_S(5)
+#define STUN_PHASE_US      TIME_S(3)
+#define FULL_RETRY_US      TIME_MS(100)
 #define UNKNOWN_LATENCY_US TIME_MS(200)
-#define LATER_RETRY_US    TIME_MS(50)
-#define FULL_INTERVAL_US  TIME_S(300)
-#define HISTORY_US        TIME_S(305)
-#define NEAR_US           TIME_MS(10)
-#define HEARD_RECENTLY_US TIME_S(8)
-#define HEARD_LATELY_US   TIME_S(120)
+#define LATER_RETRY_US     TIME_MS(50)
+#define FULL_INTERVAL_US   TIME_S(300)
+#define HISTORY_US         TIME_S(305)
+#define NEAR_US            TIME_MS(10)
+#define HEARD_RECENTLY_US  TIME_S(8)
+#define HEARD_LATELY_US    TIME_S(120)
 
 enum {
         ENOUGH_REGIONS = 3,
@@ -78,7 +78,7 @@ struct netcheck {
         struct netcheck_start how;
         uint64_t round;
         uint64_t started_us;
-        uint64_t enough_us; /* finish then: enough regions answered; 0: not yet */
+        uint64_t enough_us;   /* finish then: enough regions answered; 0: not yet */
         struct probe *probes; /* by due_us */
         size_t probe_count, next_probe;
         struct mapping mappings[MAPPINGS_MAX];

@@ -43,8 +43,8 @@ static double score_of(const struct tailcfg_derp_map *map, int64_t region)
         return 0;
 }
 
-static void convert_region(const struct tailcfg_derp_map *map, const struct tailcfg_derp_region *in,
-        struct netcheck_region *out)
+static void convert_region(
+        const struct tailcfg_derp_map *map, const struct tailcfg_derp_region *in, struct netcheck_region *out)
 {
         *out = (struct netcheck_region){
                 .id = (uint16_t)in->region_id,

@@ -81,8 +81,10 @@ static int setup(void **state)
 
         for (uint8_t i = 0; i < REGIONS; i++) {
                 uint8_t v6[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = (uint8_t)(i + 1) };
-                regions[i] = (struct netcheck_region){ .id = (uint16_t)(i + 1), .node_count = 1,
-                        .nodes = { { .v4 = ip_v4(198, 51, 100, (uint8_t)(i + 1)), .v6 = ip_v6(v6),
+                regions[i] = (struct netcheck_region){ .id = (uint16_t)(i + 1),
+                        .node_count = 1,
+                        .nodes = { { .v4 = ip_v4(198, 51, 100, (uint8_t)(i + 1)),
+                                .v6 = ip_v6(v6),
                                 .stun_port = STUN_PORT } } };
                 f->latency_ms[i + 1] = 20u + 10u * i;
         }
@@ -360,8 +362,9 @@ static void map_conversion(void **state)
 static void resolved_addresses_are_used(void **state)
 {
         struct fixture *f = *state;
-        struct netcheck_region region = { .id = 1, .node_count = 1,
-                .nodes = { { .resolve_v4 = true, .stun_port = STUN_PORT } } };
+        struct netcheck_region region = {
+                .id = 1, .node_count = 1, .nodes = { { .resolve_v4 = true, .stun_port = STUN_PORT } }
+        };
         struct netcheck_map map = { 1, &region };
         struct ip_addr got = ip_v4(198, 51, 100, 1);
 

@@ -35,10 +35,10 @@
 #define PING_BACK_INTERVAL_US TIME_S(1)
 
 enum {
-        SAFE_WIRE_MTU = 1360,    /* what an unpadded ping proves (1.2) */
+        SAFE_WIRE_MTU = 1360,     /* what an unpadded ping proves (1.2) */
         PINGS_PER_PEER_MAX = 160, /* outstanding: all candidates, heartbeats, the user's */
         PINGS_MAX = 65536,
-        CALLS_BURST = 5,         /* CallMeMaybe accepted at once from a peer, then one a second */
+        CALLS_BURST = 5, /* CallMeMaybe accepted at once from a peer, then one a second */
         ENDPOINT_CACHE_PER_IP = 6,
         PACKET_MAX = 65536,
 };
@@ -70,7 +70,7 @@ struct candidate {
         uint64_t ponged_us;    /* last pong */
         uint64_t ping_back_us; /* our last ping in answer to one of theirs */
         uint64_t added_us;
-        uint64_t latency_us;   /* of the last pong; 0: none */
+        uint64_t latency_us;          /* of the last pong; 0: none */
         struct disco_txid heard_txid; /* of the last ping from there */
         bool has_txid;
         bool in_netmap;
@@ -88,7 +88,7 @@ struct path_peer {
         struct list link; /* path_manager.peer_list */
         struct public_key node_key;
         void *ctx;
-        struct disco_key *disco; /* NULL: wireguard_only */
+        struct disco_key *disco;        /* NULL: wireguard_only */
         struct public_key netmap_disco; /* as the netmap last said; the peer itself may know newer */
         struct list by_disco;
         uint16_t home_region, heard_region;
@@ -164,7 +164,7 @@ struct own_endpoints {
         uint64_t updated_us; /* last completed determination */
         bool again;          /* one more was asked for while one runs */
         bool told;           /* endpoints_changed() was called at least once */
-        struct timer soon;     /* starts a determination from the next path_run() */
+        struct timer soon;   /* starts a determination from the next path_run() */
         struct timer periodic;
 };
 
@@ -188,7 +188,7 @@ struct path_manager {
         struct secret_key disco_secret;
         struct public_key disco_public;
 
-        struct table peers;     /* node key -> struct path_peer */
+        struct table peers; /* node key -> struct path_peer */
         struct list peer_list;
         struct table disco_keys; /* struct disco_key */
         struct table pings;      /* transaction id -> struct ping */
@@ -200,7 +200,7 @@ struct path_manager {
         struct path_local locals[PATH_LOCALS_MAX];
         struct own_endpoints own;
         struct netcheck *netcheck;
-        struct netcheck_map map; /* .regions owned */
+        struct netcheck_map map;        /* .regions owned */
         struct netcheck_report *report; /* the last one; NULL before the first */
         struct portmap_client *portmap; /* NULL: the driver cannot */
 
@@ -219,59 +219,66 @@ struct path_manager {
 
 /* ---- candidate.c ---- */
 
-bool quality_better(const struct quality *a, const struct quality *b);
+bool path_quality_better(const struct quality *a, const struct quality *b);
 static inline bool quality_set(const struct quality *q) { return ip_valid(&q->addr.ip); }
-bool candidate_addr_usable(const struct ip_port *addr);
-struct candidate *candidate_find(struct path_peer *p, const struct ip_port *addr);
+bool path_candidate_addr_usable(const struct ip_port *addr);
+struct candidate *path_candidate_find(struct path_peer *p, const struct ip_port *addr);
 /* Finds or adds; NULL: not usable, or no memory. */
-struct candidate *candidate_add(struct path_peer *p, const struct ip_port *addr, const struct now *now);
+struct candidate *path_candidate_add(struct path_peer *p, const struct ip_port *addr, const struct now *now);
 /* Deletes those whose reasons to be kept are gone (2.3); clears a best among them. */
-void candidates_prune(struct path_peer *p, const struct now *now);
+void path_candidates_prune(struct path_peer *p, const struct now *now);
 /* Takes over the netmap's list. */
-void candidates_from_netmap(struct path_peer *p, const struct ip_port *list, size_t n, const struct now *now);
+void path_candidates_from_netmap(
+        struct path_peer *p, const struct ip_port *list, size_t n, const struct now *now);
 /* Takes over a CallMeMaybe's list: what only the one before named is deleted. */
-void candidates_from_call(struct path_peer *p, const struct disco_endpoints *list, const struct now *now);
+void path_candidates_from_call(
+        struct path_peer *p, const struct disco_endpoints *list, const struct now *now);
 
 /* ---- peer.c ---- */
 
-struct path_peer *peer_find(const struct path_manager *m, const struct public_key *node_key);
+struct path_peer *path_peer_find(const struct path_manager *m, const struct public_key *node_key);
 void path_peer_free(struct path_peer *p);
-void peer_clear_best(struct path_peer *p);
+void path_peer_clear_best(struct path_peer *p);
 static inline bool peer_is_trusted(const struct path_peer *p, const struct now *now)
 {
         return quality_set(&p->best) && now->mono_us <= p->trusted_until_us;
 }
-static inline bool peer_has_relay(const struct path_peer *p) { return p->home_region || p->heard_region; }
+/* The region to reach the peer by, 0: none. */
+static inline uint16_t peer_relay(const struct path_peer *p)
+{
+        return p->home_region ? p->home_region : p->heard_region;
+}
 /* Tells the driver if what path_best says became another. */
-void peer_announce(struct path_peer *p);
-struct disco_key *disco_key_find(const struct path_manager *m, const struct public_key *key);
+void path_peer_announce(struct path_peer *p);
+struct disco_key *path_disco_key_find(const struct path_manager *m, const struct public_key *key);
 /* The key to seal for and open from it; NULL: degenerate, nothing can be said. */
-const struct shared_key *disco_key_shared(struct path_manager *m, struct disco_key *dk);
+const struct shared_key *path_disco_key_shared(struct path_manager *m, struct disco_key *dk);
 
 /* ---- discover.c ---- */
 
-bool discovery_allowed(const struct path_manager *m);
-bool udp_allowed(const struct path_manager *m);
+bool path_discovery_allowed(const struct path_manager *m);
+bool path_udp_allowed(const struct path_manager *m);
 /* There is a socket for that family, and we may use it. */
-bool udp_reaches(const struct path_manager *m, const struct ip_port *to);
-void peer_start(struct path_peer *p);
+bool path_udp_reaches(const struct path_manager *m, const struct ip_port *to);
+void path_peer_start(struct path_peer *p);
 /* The user's traffic (or ping) went out: wakes the peer, looks for a path. */
-void peer_sent(struct path_peer *p, const struct now *now);
-void peer_full_ping(struct path_peer *p, bool call, const struct now *now);
-void peer_call(struct path_peer *p, const struct now *now);
+void path_peer_sent(struct path_peer *p, const struct now *now);
+void path_peer_full_ping(struct path_peer *p, bool call, const struct now *now);
+void path_peer_call(struct path_peer *p, const struct now *now);
 /* Every path history of the peer is void: sockets are new. */
-void peer_reset(struct path_peer *p);
+void path_peer_reset(struct path_peer *p);
 /* region 0: by UDP to `to`. */
-void ping_send(struct path_peer *p, const struct ip_port *to, uint16_t region, size_t size,
+void path_ping_send(struct path_peer *p, const struct ip_port *to, uint16_t region, size_t size,
         enum ping_purpose purpose, uint64_t user_id, const struct now *now);
-void ping_free(struct ping *ping);
-void pings_free(struct path_peer *p);
+void path_ping_free(struct ping *ping);
+void path_pings_free(struct path_peer *p);
 /* A pong over UDP proved the path the ping took. */
 void path_proved(struct path_peer *p, const struct ping *ping, uint64_t latency_us, const struct now *now);
 /* Seals msg for the peer's disco key and sends it; region 0: by UDP. */
-void disco_send(struct path_peer *p, const struct disco_message *msg, const struct ip_port *to, uint16_t region);
+void path_disco_send(
+        struct path_peer *p, const struct disco_message *msg, const struct ip_port *to, uint16_t region);
 /* CallMeMaybe for all that waited for fresh endpoints. */
-void calls_send_waiting(struct path_manager *m, const struct now *now);
+void path_calls_send_waiting(struct path_manager *m, const struct now *now);
 
 /* ---- receive.c ---- */
 
@@ -281,26 +288,27 @@ struct origin {
         uint16_t region;
         const struct public_key *relay_key;
 };
-void disco_received(struct path_manager *m, const struct origin *from, struct slice packet,
-        const struct now *now);
+void path_disco_received(
+        struct path_manager *m, const struct origin *from, struct slice packet, const struct now *now);
 
 /* ---- user_ping.c ---- */
 
-void user_ping_answered(struct path_manager *m, const struct ping *ping, uint64_t latency_us);
-void user_pings_drop(struct path_peer *p);
-void user_pings_free(struct path_manager *m);
+void path_user_ping_answered(struct path_manager *m, const struct ping *ping, uint64_t latency_us);
+void path_user_pings_drop(struct path_peer *p);
+void path_user_pings_free(struct path_manager *m);
 
 /* ---- endpoints.c ---- */
 
-void endpoints_init(struct path_manager *m);
-bool endpoints_fresh(const struct path_manager *m, const struct now *now);
-void endpoints_report_done(struct path_manager *m, const struct netcheck_report *report, const struct now *now);
-void endpoints_forget(struct path_manager *m);
+void path_endpoints_init(struct path_manager *m);
+bool path_endpoints_fresh(const struct path_manager *m, const struct now *now);
+void path_endpoints_report_done(
+        struct path_manager *m, const struct netcheck_report *report, const struct now *now);
+void path_endpoints_forget(struct path_manager *m);
 
 /* ---- home.c ---- */
 
-void home_report_done(struct path_manager *m, const struct now *now);
-uint64_t region_heard_us(const struct path_manager *m, uint16_t region);
-void region_note_heard(struct path_manager *m, uint16_t region, const struct now *now);
+void path_home_report_done(struct path_manager *m, const struct now *now);
+uint64_t path_region_heard_us(const struct path_manager *m, uint16_t region);
+void path_region_note_heard(struct path_manager *m, uint16_t region, const struct now *now);
 
 #endif

@@ -6,7 +6,7 @@
 
 static const struct log log_path = { "path" };
 
-struct path_peer *peer_find(const struct path_manager *m, const struct public_key *node_key)
+struct path_peer *path_peer_find(const struct path_manager *m, const struct public_key *node_key)
 {
         return table_get(&m->peers, key_slice(node_key));
 }
@@ -30,8 +30,8 @@ static struct path_best best_of(const struct path_peer *p)
 static bool best_equal(const struct path_best *a, const struct path_best *b)
 {
         return ip_port_equal(&a->udp, &b->udp) && a->trusted_until_us == b->trusted_until_us &&
-               a->latency_us == b->latency_us && a->derp_home == b->derp_home && a->derp_heard == b->derp_heard &&
-               a->asleep == b->asleep;
+               a->latency_us == b->latency_us && a->derp_home == b->derp_home &&
+               a->derp_heard == b->derp_heard && a->asleep == b->asleep;
 }
 
 static void log_move(const struct path_peer *p, const struct path_best *to)
@@ -46,7 +46,7 @@ static void log_move(const struct path_peer *p, const struct path_best *to)
         log_debug(&log_path, "peer moves", "peer=%s udp=%s relay=%u", key, addr, to->derp_home);
 }
 
-void peer_announce(struct path_peer *p)
+void path_peer_announce(struct path_peer *p)
 {
         struct path_best b = best_of(p);
 
@@ -57,7 +57,7 @@ void peer_announce(struct path_peer *p)
         p->m->ops->path_changed(p->m->ctx, &p->node_key, p->ctx, &b);
 }
 
-void peer_clear_best(struct path_peer *p)
+void path_peer_clear_best(struct path_peer *p)
 {
         p->best = (struct quality){ 0 };
         p->trusted_until_us = 0;
@@ -65,12 +65,12 @@ void peer_clear_best(struct path_peer *p)
 
 /* ---- disco keys ---- */
 
-struct disco_key *disco_key_find(const struct path_manager *m, const struct public_key *key)
+struct disco_key *path_disco_key_find(const struct path_manager *m, const struct public_key *key)
 {
         return table_get(&m->disco_keys, key_slice(key));
 }
 
-const struct shared_key *disco_key_shared(struct path_manager *m, struct disco_key *dk)
+const struct shared_key *path_disco_key_shared(struct path_manager *m, struct disco_key *dk)
 {
         if (!dk->ready && box_precompute(&dk->key, &m->disco_secret, &dk->shared) == OK)
                 dk->ready = true;
@@ -79,7 +79,7 @@ const struct shared_key *disco_key_shared(struct path_manager *m, struct disco_k
 
 static struct disco_key *disco_key_get(struct path_manager *m, const struct public_key *key)
 {
-        struct disco_key *dk = disco_key_find(m, key);
+        struct disco_key *dk = path_disco_key_find(m, key);
 
         if (dk)
                 return dk;
@@ -121,7 +121,7 @@ static enum err peer_take_disco_key(struct path_peer *p, const struct public_key
                 list_push_back(&dk->peers, &p->by_disco);
         if (old)
                 disco_key_release(p->m, old);
-        pings_free(p); /* nobody can answer them any more */
+        path_pings_free(p); /* nobody can answer them any more */
         return OK;
 }
 
@@ -144,8 +144,8 @@ void path_peer_free(struct path_peer *p)
 {
         struct path_manager *m = p->m;
 
-        user_pings_drop(p);
-        pings_free(p);
+        path_user_pings_drop(p);
+        path_pings_free(p);
         timer_cancel(&m->timers, &p->heartbeat);
         timer_cancel(&m->timers, &p->trust);
         list_remove(&p->by_disco);
@@ -168,7 +168,7 @@ static struct path_peer *peer_new(struct path_manager *m, const struct public_ke
         p->calls_left = CALLS_BURST;
         p->announced.asleep = true;
         list_init(&p->pings);
-        peer_start(p);
+        path_peer_start(p);
         if (table_put(&m->peers, key_slice(&p->node_key), p, NULL) != OK) {
                 free(p);
                 return NULL;
@@ -186,7 +186,7 @@ static void wireguard_only_choose(struct path_peer *p)
                 if (!found || p->candidates[i].heard_us > found->heard_us)
                         found = &p->candidates[i];
         }
-        peer_clear_best(p);
+        path_peer_clear_best(p);
         if (!found)
                 return;
         p->best.addr = found->addr;
@@ -196,7 +196,7 @@ static void wireguard_only_choose(struct path_peer *p)
 
 enum err path_peer_set(struct path_manager *m, const struct path_peer_config *config, const struct now *now)
 {
-        struct path_peer *p = peer_find(m, &config->node_key);
+        struct path_peer *p = path_peer_find(m, &config->node_key);
         bool first = list_empty(&m->peer_list);
 
         if (key_is_zero(&config->disco_key) && !config->wireguard_only) {
@@ -216,7 +216,7 @@ enum err path_peer_set(struct path_manager *m, const struct path_peer_config *co
                 return ERR_NOMEM;
         }
         if (p->wireguard_only != config->wireguard_only) {
-                peer_clear_best(p);
+                path_peer_clear_best(p);
                 p->awake = false;
         }
         p->ctx = config->ctx;
@@ -225,10 +225,10 @@ enum err path_peer_set(struct path_manager *m, const struct path_peer_config *co
         p->wireguard_only = config->wireguard_only;
         p->expired = config->expired;
         p->seen = true;
-        candidates_from_netmap(p, config->endpoints, config->endpoint_count, now);
+        path_candidates_from_netmap(p, config->endpoints, config->endpoint_count, now);
         if (p->wireguard_only)
                 wireguard_only_choose(p);
-        peer_announce(p);
+        path_peer_announce(p);
         if (first)
                 path_restun(m, "first peer", now);
         return OK;
@@ -236,7 +236,7 @@ enum err path_peer_set(struct path_manager *m, const struct path_peer_config *co
 
 void path_peer_remove(struct path_manager *m, const struct public_key *node_key, const struct now *now)
 {
-        struct path_peer *p = peer_find(m, node_key);
+        struct path_peer *p = path_peer_find(m, node_key);
 
         (void)now;
         if (p)
@@ -245,14 +245,14 @@ void path_peer_remove(struct path_manager *m, const struct public_key *node_key,
 
 void path_peers_begin(struct path_manager *m)
 {
-        list_each(it, &m->peer_list)
+        list_each (it, &m->peer_list)
                 container_of(it, struct path_peer, link)->seen = false;
 }
 
 void path_peers_end(struct path_manager *m, const struct now *now)
 {
         (void)now;
-        list_each_safe(it, &m->peer_list) {
+        list_each_safe (it, &m->peer_list) {
                 struct path_peer *p = container_of(it, struct path_peer, link);
                 if (!p->seen)
                         path_peer_free(p);
@@ -262,7 +262,7 @@ void path_peers_end(struct path_manager *m, const struct now *now)
 void path_peer_disco_changed(struct path_manager *m, const struct public_key *node_key,
         const struct public_key *disco_key, const struct now *now)
 {
-        struct path_peer *p = peer_find(m, node_key);
+        struct path_peer *p = path_peer_find(m, node_key);
 
         (void)now;
         if (p && !p->wireguard_only && !key_is_zero(disco_key) && peer_take_disco_key(p, disco_key) != OK)
@@ -272,8 +272,8 @@ void path_peer_disco_changed(struct path_manager *m, const struct public_key *no
 void path_wireguard_from(struct path_manager *m, const struct public_key *peer, const struct ip_port *src,
         const struct now *now)
 {
-        struct path_peer *p = peer_find(m, peer);
-        struct candidate *c = p && udp_allowed(m) ? candidate_add(p, src, now) : NULL;
+        struct path_peer *p = path_peer_find(m, peer);
+        struct candidate *c = p && path_udp_allowed(m) ? path_candidate_add(p, src, now) : NULL;
 
         if (!c)
                 return;
@@ -281,21 +281,21 @@ void path_wireguard_from(struct path_manager *m, const struct public_key *peer, 
         if (!p->wireguard_only)
                 return;
         wireguard_only_choose(p);
-        peer_announce(p);
+        path_peer_announce(p);
 }
 
 void path_udp_failed(struct path_manager *m, const struct ip_port *dst, const struct now *now)
 {
         (void)now;
-        list_each(it, &m->peer_list) {
+        list_each (it, &m->peer_list) {
                 struct path_peer *p = container_of(it, struct path_peer, link);
                 if (p->wireguard_only || !quality_set(&p->best) || !ip_port_equal(&p->best.addr, dst))
                         continue;
-                struct candidate *c = candidate_find(p, dst);
+                struct candidate *c = path_candidate_find(p, dst);
                 if (c)
                         c->latency_us = c->ponged_us = 0;
-                peer_clear_best(p);
-                peer_announce(p);
+                path_peer_clear_best(p);
+                path_peer_announce(p);
         }
 }
 
@@ -303,7 +303,7 @@ void path_udp_failed(struct path_manager *m, const struct ip_port *dst, const st
 
 enum err path_peer_best(const struct path_manager *m, const struct public_key *peer, struct path_best *out)
 {
-        const struct path_peer *p = peer_find(m, peer);
+        const struct path_peer *p = path_peer_find(m, peer);
 
         if (!p)
                 return ERR_NOTFOUND;
@@ -311,10 +311,10 @@ enum err path_peer_best(const struct path_manager *m, const struct public_key *p
         return OK;
 }
 
-size_t path_peer_candidates(const struct path_manager *m, const struct public_key *peer, struct ip_port *out,
-        size_t cap)
+size_t path_peer_candidates(
+        const struct path_manager *m, const struct public_key *peer, struct ip_port *out, size_t cap)
 {
-        const struct path_peer *p = peer_find(m, peer);
+        const struct path_peer *p = path_peer_find(m, peer);
 
         if (!p)
                 return 0;

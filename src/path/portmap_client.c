@@ -10,12 +10,12 @@
 #include "base/log.h"
 #include "proto/portmap.h"
 
-#define WAIT_US       TIME_MS(250)
-#define UPNP_WAIT_US  TIME_S(5)
-#define TRUSTED_US    TIME_S(600) /* a service seen since then needs no probe */
-#define PROBE_AGE_US  TIME_S(5)   /* a probe this young that found nothing is believed */
-#define PERMANENT_US  TIME_S(3600) /* when to look again at a mapping without end */
-#define RENEW_MIN_US  TIME_S(60) /* whatever short lifetime the router gives */
+#define WAIT_US        TIME_MS(250)
+#define UPNP_WAIT_US   TIME_S(5)
+#define TRUSTED_US     TIME_S(600)  /* a service seen since then needs no probe */
+#define PROBE_AGE_US   TIME_S(5)    /* a probe this young that found nothing is believed */
+#define PERMANENT_US   TIME_S(3600) /* when to look again at a mapping without end */
+#define RENEW_MIN_US   TIME_S(60)   /* whatever short lifetime the router gives */
 #define LIFETIME_MAX_S (24 * 3600u)
 
 static const struct log log_portmap = { "portmap" };
@@ -281,10 +281,7 @@ void portmap_client_set_network(struct portmap_client *pc, const struct ip_addr 
         pc->local_port = local_port;
 }
 
-void portmap_client_set_upnp(struct portmap_client *pc, bool enabled)
-{
-        pc->upnp_enabled = enabled;
-}
+void portmap_client_set_upnp(struct portmap_client *pc, bool enabled) { pc->upnp_enabled = enabled; }
 
 bool portmap_client_external(const struct portmap_client *pc, const struct now *now, struct ip_port *out)
 {
@@ -360,13 +357,14 @@ static void pcp_received(struct portmap_client *pc, const struct pcp_response *r
                 enter(pc, PHASE_IDLE, 0);
                 return;
         }
-        bool ours = memcmp(&r->nonce, &pc->nonce, sizeof(r->nonce)) == 0 && r->internal_port == pc->local_port;
+        bool ours =
+                memcmp(&r->nonce, &pc->nonce, sizeof(r->nonce)) == 0 && r->internal_port == pc->local_port;
         if (ours && r->lifetime_s && external_is_usable(&r->external))
                 take_mapping(pc, SERVICE_PCP, &r->external, r->lifetime_s, r->epoch_s, now);
 }
 
-void portmap_client_received(struct portmap_client *pc, const struct ip_port *src, struct slice datagram,
-        const struct now *now)
+void portmap_client_received(
+        struct portmap_client *pc, const struct ip_port *src, struct slice datagram, const struct now *now)
 {
         struct pmp_response pmp;
         struct pcp_response pcp;
@@ -381,8 +379,8 @@ void portmap_client_received(struct portmap_client *pc, const struct ip_port *sr
                 ask_mapping(pc, now);
 }
 
-void portmap_client_upnp_done(struct portmap_client *pc, const struct ip_port *external, uint32_t lifetime_s,
-        const struct now *now)
+void portmap_client_upnp_done(
+        struct portmap_client *pc, const struct ip_port *external, uint32_t lifetime_s, const struct now *now)
 {
         if (pc->phase != PHASE_UPNP)
                 return;
@@ -396,10 +394,7 @@ void portmap_client_upnp_done(struct portmap_client *pc, const struct ip_port *e
 
 /* ---- time ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 uint64_t portmap_client_next_deadline_us(const struct portmap_client *pc)
 {
@@ -435,7 +430,8 @@ void portmap_client_run(struct portmap_client *pc, const struct now *now)
                 lose_mapping(pc, now);
         if (pc->phase != PHASE_IDLE && now->mono_us >= pc->phase_ends_us)
                 phase_ended(pc, now);
-        if (pc->phase == PHASE_IDLE && pc->mapping.by != SERVICE_NONE && now->mono_us >= pc->mapping.renew_us) {
+        if (pc->phase == PHASE_IDLE && pc->mapping.by != SERVICE_NONE &&
+                now->mono_us >= pc->mapping.renew_us) {
                 /* If this fails the mapping stays until it runs out, and halfway
                  * to there is the next time to try. */
                 uint64_t left = pc->mapping.good_until_us - now->mono_us;

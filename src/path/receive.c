@@ -20,17 +20,17 @@ static void pong(struct path_peer *p, const struct origin *from, const struct di
         if (from->region)
                 /* How all clients write "by the relay of that region". */
                 msg.pong.src = (struct ip_port){ ip_v4(127, 3, 3, 40), from->region };
-        disco_send(p, &msg, &from->udp, from->region);
+        path_disco_send(p, &msg, &from->udp, from->region);
 }
 
 /*
  * Learns where the ping came from. True if the same ping was seen from there
  * already: it came twice and is answered once.
  */
-static bool learn_source(struct path_peer *p, const struct origin *from, const struct disco_ping *ping,
-        const struct now *now)
+static bool learn_source(
+        struct path_peer *p, const struct origin *from, const struct disco_ping *ping, const struct now *now)
 {
-        struct candidate *c = candidate_add(p, &from->udp, now);
+        struct candidate *c = path_candidate_add(p, &from->udp, now);
 
         if (!c)
                 return false;
@@ -48,18 +48,19 @@ static bool learn_source(struct path_peer *p, const struct origin *from, const s
  */
 static void ping_back(struct path_peer *p, const struct origin *from, const struct now *now)
 {
-        struct candidate *c = candidate_find(p, &from->udp);
+        struct candidate *c = path_candidate_find(p, &from->udp);
 
-        if (!c || !p->awake || peer_is_trusted(p, now) || since_us(now, c->ping_back_us) < PING_BACK_INTERVAL_US)
+        if (!c || !p->awake || peer_is_trusted(p, now) ||
+                since_us(now, c->ping_back_us) < PING_BACK_INTERVAL_US)
                 return;
         c->ping_back_us = c->pinged_us = now->mono_us;
-        ping_send(p, &c->addr, 0, 0, PING_DISCOVERY, 0, now);
+        path_ping_send(p, &c->addr, 0, 0, PING_DISCOVERY, 0, now);
 }
 
 static void ping_by_relay(struct path_manager *m, struct disco_key *dk, const struct origin *from,
         const struct disco_ping *ping)
 {
-        struct path_peer *p = peer_find(m, from->relay_key);
+        struct path_peer *p = path_peer_find(m, from->relay_key);
 
         if (p && p->disco == dk)
                 pong(p, from, ping);
@@ -73,9 +74,9 @@ static void ping_by_udp(struct path_manager *m, struct disco_key *dk, const stru
         struct path_peer *answer = container_of(dk->peers.next, struct path_peer, by_disco);
         bool seen = false;
 
-        if (!udp_allowed(m) || !candidate_addr_usable(&from->udp))
+        if (!path_udp_allowed(m) || !path_candidate_addr_usable(&from->udp))
                 return;
-        list_each(it, &dk->peers) {
+        list_each (it, &dk->peers) {
                 struct path_peer *p = container_of(it, struct path_peer, by_disco);
                 if (!key_is_zero(&ping->node_key) && !key_equal(&ping->node_key, &p->node_key))
                         continue; /* the disco key has several owners, and this one did not ping */
@@ -106,8 +107,8 @@ static void pong_received(struct path_manager *m, struct disco_key *dk, const st
         m->stats.pongs_received++;
         if (!from->region)
                 path_proved(p, ping, latency_us, now);
-        user_ping_answered(m, ping, latency_us);
-        ping_free(ping);
+        path_user_ping_answered(m, ping, latency_us);
+        path_ping_free(ping);
 }
 
 /* ---- CallMeMaybe ---- */
@@ -135,7 +136,7 @@ static bool call_allowed(struct path_peer *p, const struct now *now)
 static void call_received(struct path_manager *m, struct disco_key *dk, const struct origin *from,
         const struct disco_endpoints *list, const struct now *now)
 {
-        struct path_peer *p = from->relay_key ? peer_find(m, from->relay_key) : NULL;
+        struct path_peer *p = from->relay_key ? path_peer_find(m, from->relay_key) : NULL;
 
         if (!p || p->disco != dk) {
                 drop(m, "CallMeMaybe not from the key's owner by relay");
@@ -146,10 +147,10 @@ static void call_received(struct path_manager *m, struct disco_key *dk, const st
                 return;
         }
         m->stats.calls_received++;
-        candidates_from_call(p, list, now);
+        path_candidates_from_call(p, list, now);
         for (size_t i = 0; i < p->candidate_count; i++)
                 p->candidates[i].pinged_us = 0;
-        peer_full_ping(p, false, now); /* a call in answer would never end */
+        path_peer_full_ping(p, false, now); /* a call in answer would never end */
 }
 
 /* ---- the packet ---- */
@@ -181,21 +182,22 @@ static void message_received(struct path_manager *m, struct disco_key *dk, const
         }
 }
 
-void disco_received(struct path_manager *m, const struct origin *from, struct slice packet, const struct now *now)
+void path_disco_received(
+        struct path_manager *m, const struct origin *from, struct slice packet, const struct now *now)
 {
         struct public_key sender;
         struct disco_message msg;
         struct slice plain;
 
-        if (!discovery_allowed(m))
+        if (!path_discovery_allowed(m))
                 return;
         disco_sender(packet, &sender);
-        struct disco_key *dk = disco_key_find(m, &sender);
+        struct disco_key *dk = path_disco_key_find(m, &sender);
         if (!dk) {
                 drop(m, "unknown disco key");
                 return;
         }
-        const struct shared_key *shared = disco_key_shared(m, dk);
+        const struct shared_key *shared = path_disco_key_shared(m, dk);
         if (!shared || disco_open(shared, packet, m->plain, PACKET_MAX, &plain) != OK) {
                 drop(m, "box does not open");
                 return;

@@ -15,8 +15,8 @@
 enum { KEPT = 256, PEER_REGION = 7 };
 
 struct sent {
-        struct ip_port dst;  /* by UDP, or */
-        uint16_t region;     /* by relay */
+        struct ip_port dst; /* by UDP, or */
+        uint16_t region;    /* by relay */
         struct public_key peer;
         struct disco_message msg; /* its slices point into plain */
         uint8_t plain[1500];
@@ -103,7 +103,8 @@ static void send_udp(void *ctx, const struct ip_port *dst, struct slice bytes)
         record(f, bytes, &f->sent[f->sent_count]);
 }
 
-static void send_derp(void *ctx, uint16_t home, uint16_t heard, const struct public_key *peer, struct slice packet)
+static void send_derp(
+        void *ctx, uint16_t home, uint16_t heard, const struct public_key *peer, struct slice packet)
 {
         struct fixture *f = ctx;
 
@@ -113,7 +114,8 @@ static void send_derp(void *ctx, uint16_t home, uint16_t heard, const struct pub
         record(f, packet, &f->sent[f->sent_count]);
 }
 
-static void path_changed(void *ctx, const struct public_key *peer, void *peer_ctx, const struct path_best *best)
+static void path_changed(
+        void *ctx, const struct public_key *peer, void *peer_ctx, const struct path_best *best)
 {
         struct fixture *f = ctx;
 
@@ -151,10 +153,14 @@ static const struct path_ops ops = {
         .home_changed = home_changed,
 };
 
-static void set_peer(struct fixture *f, uint8_t who, uint8_t disco_of, const struct ip_port *endpoints, size_t n)
+static void set_peer(
+        struct fixture *f, uint8_t who, uint8_t disco_of, const struct ip_port *endpoints, size_t n)
 {
-        struct path_peer_config c = { .node_key = node_key(who), .disco_key = disco_public(disco_of),
-                .endpoints = endpoints, .endpoint_count = n, .home_region = PEER_REGION };
+        struct path_peer_config c = { .node_key = node_key(who),
+                .disco_key = disco_public(disco_of),
+                .endpoints = endpoints,
+                .endpoint_count = n,
+                .home_region = PEER_REGION };
 
         assert_int_equal(path_peer_set(f->m, &c, &f->now), OK);
 }
@@ -176,7 +182,9 @@ static int setup(void **state)
         static const struct path_local local = { { IP_V4, { 192, 168, 1, 2 }, 0 }, 24, "eth0", true };
         struct fixture *f = test_calloc(1, sizeof(*f));
         struct public_key own = node_key(0x77);
-        struct path_network net = { .up = true, .have_v4 = true, .port_v4 = 41641, .locals = &local, .local_count = 1 };
+        struct path_network net = {
+                .up = true, .have_v4 = true, .port_v4 = 41641, .locals = &local, .local_count = 1
+        };
 
         f->now.mono_us = TIME_S(100);
         rng_seed(&f->rng, 1);
@@ -198,7 +206,8 @@ static int teardown(void **state)
 }
 
 /* A packet of identity `who` to the manager. */
-static struct slice seal(struct fixture *f, uint8_t who, const struct disco_message *msg, uint8_t buf[static 2048])
+static struct slice seal(
+        struct fixture *f, uint8_t who, const struct disco_message *msg, uint8_t buf[static 2048])
 {
         uint8_t plain_buf[1500];
         struct secret_key sk = disco_secret(who);
@@ -441,10 +450,10 @@ static void pongs_must_fit_a_ping(void **state)
                 .pong = { .txid = f->sent[0].msg.ping.txid, .src = addr(5, 5) } };
 
         advance(f, TIME_MS(20));
-        by_relay(f, 1, &pong, 1);          /* proves nothing of the UDP path */
-        by_udp(f, 2, &pong, where);        /* not whom we asked */
+        by_relay(f, 1, &pong, 1);   /* proves nothing of the UDP path */
+        by_udp(f, 2, &pong, where); /* not whom we asked */
         assert_int_equal(f->best.udp.ip.family, IP_NONE);
-        by_udp(f, 1, &pong, addr(4, 4));   /* from another address: the pinged one counts */
+        by_udp(f, 1, &pong, addr(4, 4)); /* from another address: the pinged one counts */
         assert_true(ip_port_equal(&f->best.udp, &where));
         assert_int_equal(f->best.latency_us, TIME_MS(20));
         assert_int_equal(f->best.trusted_until_us, f->now.mono_us + TIME_MS(6500));
@@ -476,8 +485,9 @@ static void pong_after_the_timeout_is_late(void **state)
 
 static void give_map(struct fixture *f)
 {
-        static const struct tailcfg_derp_node node = { .name = SLICE_LIT("7a"), .ipv4 = SLICE_LIT("198.51.100.1"),
-                .ipv6 = SLICE_LIT("none") };
+        static const struct tailcfg_derp_node node = {
+                .name = SLICE_LIT("7a"), .ipv4 = SLICE_LIT("198.51.100.1"), .ipv6 = SLICE_LIT("none")
+        };
         static const struct tailcfg_derp_region region = { .region_id = PEER_REGION, .nodes = { &node, 1 } };
         const struct tailcfg_derp_map map = { .regions = { &region, 1 } };
 

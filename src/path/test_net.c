@@ -94,14 +94,15 @@ static void route(struct test_host *h, const struct ip_port *dst, struct slice b
         for (int i = 0; i < net->count; i++) {
                 struct test_host *o = &net->hosts[i];
                 if (o != h && same_lan(h, o) && ip_equal(&dst->ip, &o->local)) {
-                        post(net, (struct test_packet){ .host = i, .src = { h->local, PORT }, .dst = *dst }, bytes,
-                                TIME_MS(1));
+                        post(net, (struct test_packet){ .host = i, .src = { h->local, PORT }, .dst = *dst },
+                                bytes, TIME_MS(1));
                         return;
                 }
         }
         struct ip_port src = translate(h, dst);
         if (is_stun_server(dst)) {
-                post(net, (struct test_packet){ .host = -1, .src = src, .dst = *dst }, bytes, net->udp_delay_us);
+                post(net, (struct test_packet){ .host = -1, .src = src, .dst = *dst }, bytes,
+                        net->udp_delay_us);
                 return;
         }
         for (int i = 0; i < net->count; i++) {
@@ -123,7 +124,8 @@ static void send_udp(void *ctx, const struct ip_port *dst, struct slice bytes)
                 route(h, dst, bytes);
 }
 
-static void send_derp(void *ctx, uint16_t home, uint16_t heard, const struct public_key *peer, struct slice packet)
+static void send_derp(
+        void *ctx, uint16_t home, uint16_t heard, const struct public_key *peer, struct slice packet)
 {
         struct test_host *h = ctx;
 
@@ -131,12 +133,14 @@ static void send_derp(void *ctx, uint16_t home, uint16_t heard, const struct pub
         for (int i = 0; i < h->net->count; i++) {
                 if (key_equal(&h->net->hosts[i].key, peer))
                         post(h->net,
-                                (struct test_packet){ .host = i, .region = home ? home : heard, .from = h->key },
+                                (struct test_packet){
+                                        .host = i, .region = home ? home : heard, .from = h->key },
                                 packet, h->net->relay_delay_us);
         }
 }
 
-static void path_changed(void *ctx, const struct public_key *peer, void *peer_ctx, const struct path_best *best)
+static void path_changed(
+        void *ctx, const struct public_key *peer, void *peer_ctx, const struct path_best *best)
 {
         struct test_host *h = ctx, *about = peer_ctx;
 
@@ -224,8 +228,8 @@ static uint64_t last_sent_us(void *ctx, const struct public_key *peer, void *pee
         return h->net->workers ? h->sent_us : 0;
 }
 
-static uint64_t last_received_us(void *ctx, const struct public_key *peer, void *peer_ctx,
-        const struct ip_port *from)
+static uint64_t last_received_us(
+        void *ctx, const struct public_key *peer, void *peer_ctx, const struct ip_port *from)
 {
         (void)peer;
         (void)peer_ctx;
@@ -281,8 +285,9 @@ static void settle(struct test_host *h, enum nat nat, int lan)
         h->next_port = (uint16_t)(40000 + 1000 * id);
         h->interface = (struct path_local){ h->local, 24, "eth0", true };
 
-        struct path_network net = { .up = true, .have_v4 = true, .port_v4 = PORT, .locals = &h->interface,
-                .local_count = 1 };
+        struct path_network net = {
+                .up = true, .have_v4 = true, .port_v4 = PORT, .locals = &h->interface, .local_count = 1
+        };
         if (nat == NAT_APDM_PMP) {
                 net.gateway = ip_v4(192, 168, (uint8_t)lan, 1);
                 net.gateway_self = h->local;
@@ -389,7 +394,8 @@ static void deliver(struct test_net *net, struct test_packet *p)
                 path_portmap_received(h->m, &p->src, bytes, &net->now);
         else if (h->cut || h->nat == NAT_BLOCKED)
                 ;
-        else if (ip_equal(&p->dst.ip, &h->local) || is_stun_server(&p->src) || lets_in(h, &p->src, p->dst.port))
+        else if (ip_equal(&p->dst.ip, &h->local) || is_stun_server(&p->src) ||
+                 lets_in(h, &p->src, p->dst.port))
                 path_udp_received(h->m, &p->src, bytes, &net->now);
         free(p->bytes);
 }

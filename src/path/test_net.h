@@ -54,7 +54,7 @@ struct test_host {
 
 struct test_packet {
         uint64_t at_us;
-        int host;       /* receiver; -1: a STUN server */
+        int host;        /* receiver; -1: a STUN server */
         uint16_t region; /* 0: by UDP */
         struct public_key from;
         struct ip_port src, dst;

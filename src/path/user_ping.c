@@ -5,7 +5,7 @@
 
 static struct user_ping *user_ping_find(struct path_manager *m, uint64_t id)
 {
-        list_each(it, &m->user_pings) {
+        list_each (it, &m->user_pings) {
                 struct user_ping *u = container_of(it, struct user_ping, link);
                 if (u->id == id)
                         return u;
@@ -39,30 +39,31 @@ static void timed_out(struct timer *t, const struct now *now)
         finish(container_of(t, struct user_ping, timeout), &r);
 }
 
-void user_ping_answered(struct path_manager *m, const struct ping *ping, uint64_t latency_us)
+void path_user_ping_answered(struct path_manager *m, const struct ping *ping, uint64_t latency_us)
 {
         struct user_ping *u = ping->user_id ? user_ping_find(m, ping->user_id) : NULL;
-        struct path_ping_result r = { .status = OK, .latency_us = latency_us, .udp = ping->to,
-                .derp_region = ping->region };
+        struct path_ping_result r = {
+                .status = OK, .latency_us = latency_us, .udp = ping->to, .derp_region = ping->region
+        };
 
         if (u)
                 finish(u, &r);
 }
 
-void user_pings_drop(struct path_peer *p)
+void path_user_pings_drop(struct path_peer *p)
 {
         struct path_ping_result r = { .status = ERR_NOTFOUND };
 
-        list_each_safe(it, &p->m->user_pings) {
+        list_each_safe (it, &p->m->user_pings) {
                 struct user_ping *u = container_of(it, struct user_ping, link);
                 if (u->peer == p)
                         finish(u, &r);
         }
 }
 
-void user_pings_free(struct path_manager *m)
+void path_user_pings_free(struct path_manager *m)
 {
-        list_each_safe(it, &m->user_pings)
+        list_each_safe (it, &m->user_pings)
                 user_ping_free(container_of(it, struct user_ping, link));
 }
 
@@ -78,19 +79,18 @@ static bool ask(struct path_peer *p, size_t size, uint64_t id, const struct now 
         bool asked = false;
         bool fits = size == 0 || wire_size(&p->best.addr, size) <= p->best.wire_mtu;
 
-        if (peer_is_trusted(p, now) && fits && udp_reaches(p->m, &p->best.addr)) {
-                ping_send(p, &p->best.addr, 0, size, PING_USER, id, now);
+        if (peer_is_trusted(p, now) && fits && path_udp_reaches(p->m, &p->best.addr)) {
+                path_ping_send(p, &p->best.addr, 0, size, PING_USER, id, now);
                 return true;
         }
         for (size_t i = 0; i < p->candidate_count; i++) {
-                if (!udp_reaches(p->m, &p->candidates[i].addr))
+                if (!path_udp_reaches(p->m, &p->candidates[i].addr))
                         continue;
-                ping_send(p, &p->candidates[i].addr, 0, size, PING_USER, id, now);
+                path_ping_send(p, &p->candidates[i].addr, 0, size, PING_USER, id, now);
                 asked = true;
         }
-        uint16_t region = p->home_region ? p->home_region : p->heard_region;
-        if (region) {
-                ping_send(p, NULL, region, size, PING_USER, id, now);
+        if (peer_relay(p)) {
+                path_ping_send(p, NULL, peer_relay(p), size, PING_USER, id, now);
                 asked = true;
         }
         return asked;
@@ -99,7 +99,7 @@ static bool ask(struct path_peer *p, size_t size, uint64_t id, const struct now 
 enum err path_ping(struct path_manager *m, const struct public_key *peer, size_t size, uint64_t token,
         const struct now *now)
 {
-        struct path_peer *p = peer_find(m, peer);
+        struct path_peer *p = path_peer_find(m, peer);
 
         if (!p)
                 return ERR_NOTFOUND;
@@ -109,7 +109,7 @@ enum err path_ping(struct path_manager *m, const struct public_key *peer, size_t
                 return ERR_RANGE;
         if (m->user_ping_count >= PATH_USER_PINGS_MAX)
                 return ERR_LIMIT;
-        if (!p->disco || !discovery_allowed(m))
+        if (!p->disco || !path_discovery_allowed(m))
                 return ERR_STATE;
 
         struct user_ping *u = calloc(1, sizeof(*u));
@@ -122,7 +122,7 @@ enum err path_ping(struct path_manager *m, const struct public_key *peer, size_t
         timer_arm(&m->timers, &u->timeout, now->mono_us + PING_TIMEOUT_US);
 
         bool asked = ask(p, size, u->id, now);
-        peer_sent(p, now); /* counts as traffic: looks for a better path meanwhile */
+        path_peer_sent(p, now); /* counts as traffic: looks for a better path meanwhile */
         if (asked)
                 return OK;
         user_ping_free(u);

@@ -4,17 +4,15 @@ static const uint8_t magic[DISCO_MAGIC_LEN] = { 'T', 'S', 0xf0, 0x9f, 0x92, 0xac
 
 struct ip_port disco_endpoint(const struct disco_endpoints *e, size_t i)
 {
-        struct reader r = reader_of(slice_first(slice_after(e->wire, i * DISCO_ENDPOINT_LEN), DISCO_ENDPOINT_LEN));
+        struct reader r =
+                reader_of(slice_first(slice_after(e->wire, i * DISCO_ENDPOINT_LEN), DISCO_ENDPOINT_LEN));
 
         return rd_ip_port18(&r);
 }
 
 /* ---- parsing ---- */
 
-static void rd_key(struct reader *r, struct public_key *out)
-{
-        rd_copy(r, out->b, KEY_LEN);
-}
+static void rd_key(struct reader *r, struct public_key *out) { rd_copy(r, out->b, KEY_LEN); }
 
 static void parse_ping(struct reader *r, struct disco_ping *out)
 {
@@ -202,7 +200,8 @@ void disco_sender(struct slice packet, struct public_key *out)
         memcpy(out->b, packet.ptr + DISCO_MAGIC_LEN, KEY_LEN);
 }
 
-enum err disco_open(const struct shared_key *key, struct slice packet, void *buf, size_t cap, struct slice *plain)
+enum err disco_open(
+        const struct shared_key *key, struct slice packet, void *buf, size_t cap, struct slice *plain)
 {
         if (!disco_is(packet))
                 return ERR_SHORT;
@@ -249,7 +248,8 @@ enum err geneve_parse(struct slice datagram, struct geneve_header *out)
 
         out->control = flags & GENEVE_CONTROL;
         out->vni = vni_reserved >> 8;
-        bool plain_header = version_optlen == 0 && (flags & ~GENEVE_CONTROL) == 0 && (vni_reserved & 0xff) == 0;
+        bool plain_header =
+                version_optlen == 0 && (flags & ~GENEVE_CONTROL) == 0 && (vni_reserved & 0xff) == 0;
         bool known = out->protocol == GENEVE_DISCO || out->protocol == GENEVE_WIREGUARD;
         return plain_header && known ? OK : ERR_FORMAT;
 }

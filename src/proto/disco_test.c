@@ -10,14 +10,14 @@
 
 /* Everything here is from spec/paths.md 11 unless a comment says otherwise. */
 
-#define HEX_MAX 512
-#define NONCE_HEX "404142434445464748494a4b4c4d4e4f5051525354555657"
-#define A_HEX "7b4e909bbe7ffe44c465a220037d608ee35897d31ef972f07f74892cb0f73f13"
-#define B_HEX "0faa684ed28867b97f4a6a2dee5df8ce974e76b7018e3f22a1c4cf2678570f20"
-#define S_HEX "7b0d47d93427f8311160781c7c733fd89f88970aef490d8aa0ee19a4cb8a1b14"
-#define TXID_HEX "0102030405060708090a0b0c"
+#define HEX_MAX    512
+#define NONCE_HEX  "404142434445464748494a4b4c4d4e4f5051525354555657"
+#define A_HEX      "7b4e909bbe7ffe44c465a220037d608ee35897d31ef972f07f74892cb0f73f13"
+#define B_HEX      "0faa684ed28867b97f4a6a2dee5df8ce974e76b7018e3f22a1c4cf2678570f20"
+#define S_HEX      "7b0d47d93427f8311160781c7c733fd89f88970aef490d8aa0ee19a4cb8a1b14"
+#define TXID_HEX   "0102030405060708090a0b0c"
 #define REPEAT8(x) x x x x x x x x
-#define KEY33_HEX REPEAT8("33333333")
+#define KEY33_HEX  REPEAT8("33333333")
 #define ZERO32_HEX REPEAT8("00000000")
 
 struct bytes {
@@ -73,8 +73,8 @@ static struct pair make_pair(uint8_t sender, uint8_t recipient)
 }
 
 /* Writes and seals msg, compares with the vectors, opens it again. */
-static void check_vector(uint8_t sender, uint8_t recipient, const struct disco_message *msg, const char *plain_hex,
-        const char *packet_hex)
+static void check_vector(uint8_t sender, uint8_t recipient, const struct disco_message *msg,
+        const char *plain_hex, const char *packet_hex)
 {
         struct rng rng = { fixed_fill };
         struct pair p = make_pair(sender, recipient);
@@ -121,8 +121,8 @@ static void vector_ping(void **state)
                 .ping = { .txid = txid(), .node_key = key_from_hex(KEY33_HEX) } };
 
         check_vector(0x11, 0x22, &m, "0100" TXID_HEX KEY33_HEX,
-                "5453f09f92ac" A_HEX NONCE_HEX
-                "c95fb0a0b5ae35e06c3b1a241b1470704ab6b1b7e3b4feafafac7c355fe4a0ea8298e553636217378b36f117ab7b7d5ee7f"
+                "5453f09f92ac" A_HEX NONCE_HEX "c95fb0a0b5ae35e06c3b1a241b1470704ab6b1b7e3b4feafafac7c355fe4a"
+                                               "0ea8298e553636217378b36f117ab7b7d5ee7f"
                 "c4c57e81b18ad19348cd7a2c3");
 }
 
@@ -133,8 +133,8 @@ static void vector_pong(void **state)
                 .pong = { .txid = txid(), .src = { ip_v4(203, 0, 113, 7), 41641 } } };
 
         check_vector(0x22, 0x11, &m, "0200" TXID_HEX "00000000000000000000ffffcb007107a2a9",
-                "5453f09f92ac" B_HEX NONCE_HEX
-                "c7f9f84a080663c66fda6678a2cf573149b6b1b7e3b4feafafac7c355fe493d9b1abd6605051240447fa0924e94fecc4");
+                "5453f09f92ac" B_HEX NONCE_HEX "c7f9f84a080663c66fda6678a2cf573149b6b1b7e3b4feafafac7c355fe49"
+                                               "3d9b1abd6605051240447fa0924e94fecc4");
 }
 
 static void vector_call_me_maybe(void **state)
@@ -151,8 +151,8 @@ static void vector_call_me_maybe(void **state)
         got = disco_endpoint(&m.call_me_maybe, 1);
         assert_int_equal(got.ip.family, IP_V6);
         check_vector(0x11, 0x22, &m, NULL,
-                "5453f09f92ac" A_HEX NONCE_HEX
-                "5708ffe6d3701a8f5395c1480ea50fab48b6b0b5e0b0fba9a8a4753fab175371b0a174c9705029bcb805c22498484e6dd4c"
+                "5453f09f92ac" A_HEX NONCE_HEX "5708ffe6d3701a8f5395c1480ea50fab48b6b0b5e0b0fba9a8a4753fab175"
+                                               "371b0a174c9705029bcb805c22498484e6dd4c"
                 "f7f657981");
 }
 
@@ -168,9 +168,12 @@ static void vector_bind(void **state)
         assert_hex(SLICE_ARRAY(geneve), "00807a1100000700");
         assert_int_equal(geneve_parse(SLICE_ARRAY(geneve), &got), OK);
         assert_true(got.control && got.protocol == GENEVE_DISCO && got.vni == 7);
-        check_vector(0x11, 0x33, &m, "0400" "00000007" "00000001" B_HEX ZERO32_HEX,
-                "5453f09f92ac" A_HEX NONCE_HEX
-                "3c4ef0c5d5c6d998c0fb7e1cc11466bbb584b1ed0d3d164b70fce2bb488bf8d3f8e99540b35159e52ad1417a0998a722607"
+        check_vector(0x11, 0x33, &m,
+                "0400"
+                "00000007"
+                "00000001" B_HEX ZERO32_HEX,
+                "5453f09f92ac" A_HEX NONCE_HEX "3c4ef0c5d5c6d998c0fb7e1cc11466bbb584b1ed0d3d164b70fce2bb488bf"
+                                               "8d3f8e99540b35159e52ad1417a0998a722607"
                 "bf9de0766c3bff246da887ebc9f58174fa12c47c8046462ae220a1b504b240fef2c76f588cdfbdeb3");
 }
 
@@ -198,22 +201,32 @@ static void parse_judges_versions_and_lengths(void **state)
         } cases[] = {
                 { "", ERR_SHORT },
                 { "01", ERR_SHORT },
-                { "0100" TXID_HEX, OK },                     /* ping without key */
-                { "0100" TXID_HEX "000000", OK },            /* and with padding */
-                { "0107" TXID_HEX KEY33_HEX "0000", OK },    /* versions of pings are not looked at */
-                { "0100" "0102030405060708090a0b", ERR_SHORT },
+                { "0100" TXID_HEX, OK },                  /* ping without key */
+                { "0100" TXID_HEX "000000", OK },         /* and with padding */
+                { "0107" TXID_HEX KEY33_HEX "0000", OK }, /* versions of pings are not looked at */
+                { "0100"
+                  "0102030405060708090a0b",
+                        ERR_SHORT },
                 { "0200" TXID_HEX "00000000000000000000ffffcb007107a2", ERR_SHORT },
                 { "0200" TXID_HEX "00000000000000000000ffffcb007107a2a9ff", OK },
                 { "0300", OK },
-                { "0301" "00000000000000000000ffffc0a8010aa2a9", OK },
-                { "0300" "00000000000000000000ffffc0a8010aa2", OK },
-                { "0400" "00000007", ERR_SHORT },
+                { "0301"
+                  "00000000000000000000ffffc0a8010aa2a9",
+                        OK },
+                { "0300"
+                  "00000000000000000000ffffc0a8010aa2",
+                        OK },
+                { "0400"
+                  "00000007",
+                        ERR_SHORT },
                 { "0700", ERR_SHORT },
                 { "0701", OK },
                 { "0800" A_HEX B_HEX "00000001", OK },
                 { "0800" A_HEX B_HEX "000000", ERR_SHORT },
                 { "0801", OK },
-                { "0900" "00000001", ERR_SHORT },
+                { "0900"
+                  "00000001",
+                        ERR_SHORT },
                 { "0a00", ERR_UNSUPPORTED },
                 { "ff00", ERR_UNSUPPORTED },
                 { "0000", ERR_UNSUPPORTED },
@@ -250,8 +263,11 @@ static void relay_endpoint_needs_whole_addresses(void **state)
         static const uint8_t address[DISCO_ENDPOINT_LEN] = { [10] = 0xff, 0xff, 10, 0, 0, 1, 0x10, 0x00 };
         struct disco_message m = { .type = DISCO_ALLOCATE_RESPONSE,
                 .response = { .generation = 9,
-                        .endpoint = { .lamport_id = 1, .vni = 5, .bind_lifetime_ns = 30000000000,
-                                .steady_lifetime_ns = 300000000000, .addrs = { SLICE_ARRAY(address) } } } };
+                        .endpoint = { .lamport_id = 1,
+                                .vni = 5,
+                                .bind_lifetime_ns = 30000000000,
+                                .steady_lifetime_ns = 300000000000,
+                                .addrs = { SLICE_ARRAY(address) } } } };
         struct disco_message got;
         uint8_t buf[HEX_MAX];
         struct slice plain;
@@ -279,7 +295,8 @@ static void open_refuses_what_is_not_whole(void **state)
         assert_int_equal(disco_seal(&p.sender, &p.shared, &rng, view(&plain), buf, sizeof(buf), &packet), OK);
         assert_int_equal(packet.len, DISCO_PACKET_MIN);
         assert_int_equal(disco_open(&back.shared, packet, out, 1, &opened), ERR_LIMIT);
-        assert_int_equal(disco_open(&back.shared, slice_first(packet, 79), out, sizeof(out), &opened), ERR_SHORT);
+        assert_int_equal(
+                disco_open(&back.shared, slice_first(packet, 79), out, sizeof(out), &opened), ERR_SHORT);
         assert_false(disco_is(slice_first(packet, 79)));
         for (size_t i = DISCO_HEADER_LEN; i < packet.len; i++) {
                 buf[i] ^= 1;
@@ -287,7 +304,8 @@ static void open_refuses_what_is_not_whole(void **state)
                 buf[i] ^= 1;
         }
         assert_int_equal(
-                disco_seal(&p.sender, &p.shared, &rng, view(&plain), buf, DISCO_PACKET_MIN - 1, &packet), ERR_LIMIT);
+                disco_seal(&p.sender, &p.shared, &rng, view(&plain), buf, DISCO_PACKET_MIN - 1, &packet),
+                ERR_LIMIT);
 }
 
 int main(void)

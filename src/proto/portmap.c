@@ -34,10 +34,7 @@ void pmp_map_request(uint16_t internal_port, uint16_t external_port, uint32_t li
         put_be32(out + 8, lifetime_s);
 }
 
-static struct ip_addr rd_v4(struct reader *r)
-{
-        return ip_v4_u32(rd_be32(r));
-}
+static struct ip_addr rd_v4(struct reader *r) { return ip_v4_u32(rd_be32(r)); }
 
 enum err pmp_response_parse(struct slice datagram, struct pmp_response *out)
 {

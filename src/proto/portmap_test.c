@@ -30,9 +30,11 @@ static struct slice unhex(const char *hex, uint8_t *buf, size_t cap)
 static void requests(void **state)
 {
         (void)state;
-        uint8_t addr[PMP_ADDR_REQUEST_LEN], map[PMP_MAP_REQUEST_LEN], announce[PCP_ANNOUNCE_LEN], pcp[PCP_MAP_LEN];
-        struct pcp_map req = { .client = ip_v4(192, 168, 1, 10), .internal_port = 41641,
-                .lifetime_s = PORTMAP_LIFETIME_S };
+        uint8_t addr[PMP_ADDR_REQUEST_LEN], map[PMP_MAP_REQUEST_LEN], announce[PCP_ANNOUNCE_LEN],
+                pcp[PCP_MAP_LEN];
+        struct pcp_map req = {
+                .client = ip_v4(192, 168, 1, 10), .internal_port = 41641, .lifetime_s = PORTMAP_LIFETIME_S
+        };
 
         for (uint8_t i = 0; i < PCP_NONCE_LEN; i++)
                 req.nonce.b[i] = (uint8_t)(0xa0 + i);
@@ -59,20 +61,30 @@ static void pmp_responses(void **state)
         assert_int_equal(pmp_response_parse(unhex("0080000000000064cb007109", buf, 64), &r), OK);
         assert_true(!r.is_map && r.epoch_s == 100 && ip_equal(&r.external, &external));
         assert_int_equal(pmp_response_parse(unhex("0081000000000065a2a9c3c500001c20", buf, 64), &r), OK);
-        assert_true(r.is_map && r.internal_port == 41641 && r.external_port == 0xc3c5 && r.lifetime_s == 7200);
+        assert_true(
+                r.is_map && r.internal_port == 41641 && r.external_port == 0xc3c5 && r.lifetime_s == 7200);
         assert_int_equal(pmp_response_parse(unhex("0081000300000065a2a9000000000000", buf, 64), &r), OK);
         assert_int_equal(r.result, PMP_NETWORK_FAILURE);
 
-        assert_int_equal(pmp_response_parse(unhex("0081000000000065a2a9c3c500001c2000", buf, 64), &r), ERR_FORMAT);
+        assert_int_equal(
+                pmp_response_parse(unhex("0081000000000065a2a9c3c500001c2000", buf, 64), &r), ERR_FORMAT);
         assert_int_equal(pmp_response_parse(unhex("0081000000000065a2a9c3c500001c", buf, 64), &r), ERR_SHORT);
-        assert_int_equal(pmp_response_parse(unhex("0082000000000065a2a9c3c500001c20", buf, 64), &r), ERR_FORMAT);
+        assert_int_equal(
+                pmp_response_parse(unhex("0082000000000065a2a9c3c500001c20", buf, 64), &r), ERR_FORMAT);
         assert_int_equal(pmp_response_parse(unhex("0000", buf, 64), &r), ERR_SHORT);
         assert_int_equal(pmp_response_parse((struct slice){ 0 }, &r), ERR_SHORT);
 }
 
-#define PCP_HEADER(op, result) "02" op "00" result "00001c20" "00000064" "000000000000000000000000"
-#define PCP_MAP_BODY                                                                                 \
-        "a0a1a2a3a4a5a6a7a8a9aaab" "11000000" "a2a9" "c3c5" "00000000000000000000ffffcb007109"
+#define PCP_HEADER(op, result)                                                                               \
+        "02" op "00" result "00001c20"                                                                       \
+        "00000064"                                                                                           \
+        "000000000000000000000000"
+#define PCP_MAP_BODY                                                                                         \
+        "a0a1a2a3a4a5a6a7a8a9aaab"                                                                           \
+        "11000000"                                                                                           \
+        "a2a9"                                                                                               \
+        "c3c5"                                                                                               \
+        "00000000000000000000ffffcb007109"
 
 /* RFC 6887 7.2 and 11.1. */
 static void pcp_responses(void **state)
@@ -88,7 +100,8 @@ static void pcp_responses(void **state)
         assert_true(r.is_map && r.lifetime_s == 7200 && r.internal_port == 41641);
         assert_true(ip_port_equal(&r.external, &external));
         assert_int_equal(r.nonce.b[11], 0xab);
-        assert_int_equal(pcp_response_parse(unhex(PCP_HEADER("81", "00") PCP_MAP_BODY "0102", buf, 128), &r), OK);
+        assert_int_equal(
+                pcp_response_parse(unhex(PCP_HEADER("81", "00") PCP_MAP_BODY "0102", buf, 128), &r), OK);
         assert_int_equal(pcp_response_parse(unhex(PCP_HEADER("81", "0c"), buf, 128), &r), OK);
         assert_int_equal(r.result, PCP_ADDRESS_MISMATCH);
 

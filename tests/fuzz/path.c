@@ -71,7 +71,8 @@ static void send_udp(void *ctx, const struct ip_port *dst, struct slice bytes)
         learn(w, bytes);
 }
 
-static void send_derp(void *ctx, uint16_t home, uint16_t heard, const struct public_key *peer, struct slice packet)
+static void send_derp(
+        void *ctx, uint16_t home, uint16_t heard, const struct public_key *peer, struct slice packet)
 {
         (void)peer;
         if (!home && !heard)
@@ -79,7 +80,8 @@ static void send_derp(void *ctx, uint16_t home, uint16_t heard, const struct pub
         learn(ctx, packet);
 }
 
-static void path_changed(void *ctx, const struct public_key *peer, void *peer_ctx, const struct path_best *best)
+static void path_changed(
+        void *ctx, const struct public_key *peer, void *peer_ctx, const struct path_best *best)
 {
         (void)ctx;
         (void)peer;
@@ -133,9 +135,16 @@ static void upnp(void *ctx, uint16_t internal_port, uint16_t external_port, uint
         (void)lifetime_s;
 }
 
-static const struct path_ops ops = { .send_udp = send_udp, .send_derp = send_derp, .path_changed = path_changed,
-        .endpoints_changed = endpoints_changed, .netinfo_changed = netinfo_changed, .home_changed = home_changed,
-        .ping_result = ping_result, .probe_latency = probe_latency, .send_portmap = send_portmap, .upnp = upnp };
+static const struct path_ops ops = { .send_udp = send_udp,
+        .send_derp = send_derp,
+        .path_changed = path_changed,
+        .endpoints_changed = endpoints_changed,
+        .netinfo_changed = netinfo_changed,
+        .home_changed = home_changed,
+        .ping_result = ping_result,
+        .probe_latency = probe_latency,
+        .send_portmap = send_portmap,
+        .upnp = upnp };
 
 /* ---- operands ---- */
 
@@ -180,8 +189,12 @@ static void set_peer(struct world *w, struct reader *r)
         uint8_t flags = rd_u8(r);
         unsigned who = flags & 3;
         struct secret_key sk = disco_secret(flags >> 2 & 1);
-        struct path_peer_config c = { .node_key = node_key(who), .endpoints = endpoints, .endpoint_count = n,
-                .home_region = rd_u8(r) & 3, .expired = flags & 8, .wireguard_only = flags & 16 };
+        struct path_peer_config c = { .node_key = node_key(who),
+                .endpoints = endpoints,
+                .endpoint_count = n,
+                .home_region = rd_u8(r) & 3,
+                .expired = flags & 8,
+                .wireguard_only = flags & 16 };
 
         for (size_t i = 0; i < n; i++)
                 endpoints[i] = rd_addr(r);
@@ -221,8 +234,13 @@ static void set_network(struct world *w, struct reader *r)
 {
         struct path_local locals[4];
         uint8_t flags = rd_u8(r);
-        struct path_network net = { .up = flags & 1, .have_v4 = flags & 2, .have_v6 = flags & 4,
-                .port_v4 = rd_be16(r), .port_v6 = rd_be16(r), .fixed_port = rd_u8(r), .locals = locals,
+        struct path_network net = { .up = flags & 1,
+                .have_v4 = flags & 2,
+                .have_v6 = flags & 4,
+                .port_v4 = rd_be16(r),
+                .port_v6 = rd_be16(r),
+                .fixed_port = rd_u8(r),
+                .locals = locals,
                 .local_count = flags >> 6 };
 
         for (size_t i = 0; i < net.local_count; i++)
@@ -248,7 +266,8 @@ static void set_map(struct world *w, struct reader *r)
 
         for (size_t i = 0; i < (flags & 3); i++)
                 regions[i] = (struct tailcfg_derp_region){ .region_id = rd_u8(r) & 3,
-                        .no_measure_no_home = flags & 4, .nodes = { nodes, flags >> 3 & 1 ? 2 : 1 } };
+                        .no_measure_no_home = flags & 4,
+                        .nodes = { nodes, flags >> 3 & 1 ? 2 : 1 } };
         if (path_set_derp_map(w->m, flags & 64 ? NULL : &map, &w->now) != OK)
                 abort();
 }
@@ -313,7 +332,8 @@ static void step(struct world *w, struct reader *r)
                 path_udp_received(w->m, &addr, rd_some(r), &w->now);
                 return;
         case 14:
-                path_portmap_received(w->m, &(struct ip_port){ ip_v4(192, 168, 1, 1), 5351 }, rd_some(r), &w->now);
+                path_portmap_received(
+                        w->m, &(struct ip_port){ ip_v4(192, 168, 1, 1), 5351 }, rd_some(r), &w->now);
                 return;
         case 15:
                 addr = rd_addr(r);
@@ -332,8 +352,8 @@ static void step(struct world *w, struct reader *r)
                 path_udp_failed(w->m, &addr, &w->now);
                 return;
         case 19:
-                path_set_options(w->m, &(struct path_options){ .silent_disco = who & 1, .only_tcp_443 = who & 2 },
-                        &w->now);
+                path_set_options(w->m,
+                        &(struct path_options){ .silent_disco = who & 1, .only_tcp_443 = who & 2 }, &w->now);
                 return;
         case 20:
                 path_peers_begin(w->m);

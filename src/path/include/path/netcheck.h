@@ -26,9 +26,9 @@ enum netcheck_opt { NETCHECK_UNKNOWN = 0, NETCHECK_FALSE, NETCHECK_TRUE };
 /* ---- the relay map as netcheck needs it ---- */
 
 struct netcheck_node {
-        struct ip_addr v4, v6; /* IP_NONE: this family is not probed */
+        struct ip_addr v4, v6;       /* IP_NONE: this family is not probed */
         bool resolve_v4, resolve_v6; /* the address is to come from DNS */
-        uint16_t stun_port;    /* 0: no STUN here */
+        uint16_t stun_port;          /* 0: no STUN here */
 };
 
 struct netcheck_region {
@@ -62,13 +62,13 @@ struct netcheck_latency {
 struct netcheck_report {
         uint64_t at_us;
         bool full;
-        bool udp;        /* some STUN server answered */
-        bool v4, v6;     /* over this family */
-        bool icmp_v4;    /* a relay answered an ICMP echo */
+        bool udp;     /* some STUN server answered */
+        bool v4, v6;  /* over this family */
+        bool icmp_v4; /* a relay answered an ICMP echo */
         bool os_has_v6;
-        enum netcheck_opt mapping_varies; /* the NAT maps by destination (IPv4) */
-        enum netcheck_opt upnp, pmp, pcp; /* set by the path manager */
-        struct ip_port global_v4, global_v6; /* IP_NONE: unknown */
+        enum netcheck_opt mapping_varies;         /* the NAT maps by destination (IPv4) */
+        enum netcheck_opt upnp, pmp, pcp;         /* set by the path manager */
+        struct ip_port global_v4, global_v6;      /* IP_NONE: unknown */
         struct ip_port extra[NETCHECK_EXTRA_MAX]; /* other mappings seen twice or more */
         size_t extra_count;
         uint16_t preferred; /* region to make home; 0: nothing measurable */
@@ -106,18 +106,19 @@ void netcheck_free(struct netcheck *nc);
 enum err MUST_USE netcheck_set_map(struct netcheck *nc, const struct netcheck_map *map);
 /* The DNS answer for a node with resolve_v4 or resolve_v6; used from the next
  * report on. True if it was news. */
-bool netcheck_set_address(struct netcheck *nc, uint16_t region, size_t node_index,
-        const struct ip_addr *addr);
+bool netcheck_set_address(
+        struct netcheck *nc, uint16_t region, size_t node_index, const struct ip_addr *addr);
 
 struct netcheck_start {
         bool have_v4, have_v6; /* families to probe */
         bool os_has_v6;
-        bool no_udp;           /* no STUN and no ICMP: HTTPS only */
+        bool no_udp; /* no STUN and no ICMP: HTTPS only */
         bool force_full;
-        uint16_t home;         /* the present home region, or 0 */
+        uint16_t home; /* the present home region, or 0 */
 };
 /* Begins a report. ERR_STATE: one is running, or there is no map. */
-enum err MUST_USE netcheck_start(struct netcheck *nc, const struct netcheck_start *how, const struct now *now);
+enum err MUST_USE netcheck_start(
+        struct netcheck *nc, const struct netcheck_start *how, const struct now *now);
 bool netcheck_running(const struct netcheck *nc);
 /* Gives up without a report. */
 void netcheck_stop(struct netcheck *nc);
@@ -125,10 +126,10 @@ void netcheck_stop(struct netcheck *nc);
 void netcheck_forget(struct netcheck *nc);
 
 /* A STUN response for us? True if it was one of ours (or a copy of one). */
-bool netcheck_received(struct netcheck *nc, const struct ip_port *src, struct slice datagram,
-        const struct now *now);
-void netcheck_latency_probed(struct netcheck *nc, const struct netcheck_latency_probe *probe,
-        enum err status, uint64_t latency_us, const struct now *now);
+bool netcheck_received(
+        struct netcheck *nc, const struct ip_port *src, struct slice datagram, const struct now *now);
+void netcheck_latency_probed(struct netcheck *nc, const struct netcheck_latency_probe *probe, enum err status,
+        uint64_t latency_us, const struct now *now);
 
 uint64_t netcheck_next_deadline_us(const struct netcheck *nc);
 void netcheck_run(struct netcheck *nc, const struct now *now);

@@ -105,10 +105,10 @@ struct path_endpoint {
 /* ---- what a ping of the user found ---- */
 
 struct path_ping_result {
-        uint64_t token;      /* as given to path_ping() */
-        enum err status;     /* OK; ERR_TIMEOUT; ERR_NOTFOUND: the peer went away */
+        uint64_t token;  /* as given to path_ping() */
+        enum err status; /* OK; ERR_TIMEOUT; ERR_NOTFOUND: the peer went away */
         uint64_t latency_us;
-        struct ip_port udp;  /* the address that answered; IP_NONE: a relay did */
+        struct ip_port udp;   /* the address that answered; IP_NONE: a relay did */
         uint16_t derp_region; /* the region of that relay, else 0 */
 };
 
@@ -125,10 +125,10 @@ struct path_ops {
          * else on heard's if that is open; else connect to home (or heard when
          * home is 0) and queue, dropping the oldest of 32. Never waits.
          */
-        void (*send_derp)(void *ctx, uint16_t home, uint16_t heard, const struct public_key *peer,
-                struct slice packet);
-        void (*path_changed)(void *ctx, const struct public_key *peer, void *peer_ctx,
-                const struct path_best *best);
+        void (*send_derp)(
+                void *ctx, uint16_t home, uint16_t heard, const struct public_key *peer, struct slice packet);
+        void (*path_changed)(
+                void *ctx, const struct public_key *peer, void *peer_ctx, const struct path_best *best);
         /* The set of our endpoints became another: tell the control server. */
         void (*endpoints_changed)(void *ctx, const struct path_endpoint *list, size_t n);
         /* Something other than latencies changed: tell the control server. */
@@ -143,8 +143,8 @@ struct path_ops {
         uint64_t (*last_sent_us)(void *ctx, const struct public_key *peer, void *peer_ctx);
         /* When authentic WireGuard last came from this UDP address of the peer;
          * asked in silent-disco mode only. Optional. */
-        uint64_t (*last_received_us)(void *ctx, const struct public_key *peer, void *peer_ctx,
-                const struct ip_port *from);
+        uint64_t (*last_received_us)(
+                void *ctx, const struct public_key *peer, void *peer_ctx, const struct ip_port *from);
         /* Latency by HTTPS or ICMP when no UDP comes through (netcheck.h);
          * answer with path_latency_probed(). Optional. */
         void (*probe_latency)(void *ctx, const struct netcheck_latency_probe *probe);
@@ -188,8 +188,8 @@ struct path_local {
 /* What the link monitor knows. Addresses are given raw; the manager leaves out
  * those nobody should be told of (spec 2.9). Copied. */
 struct path_network {
-        bool up;               /* some interface can carry packets */
-        bool have_v4, have_v6; /* HaveV4/HaveV6, spec 7 */
+        bool up;                   /* some interface can carry packets */
+        bool have_v4, have_v6;     /* HaveV4/HaveV6, spec 7 */
         uint16_t port_v4, port_v6; /* of the data sockets; 0: no such socket */
         uint16_t fixed_port;       /* the port the user configured, or 0 */
         const struct path_local *locals;
@@ -204,24 +204,24 @@ void path_set_network(struct path_manager *m, const struct path_network *net, co
 void path_rebound(struct path_manager *m, const struct now *now);
 
 /* Addresses to advertise that nobody can find out: from preferences. Copied. */
-void path_set_static_endpoints(struct path_manager *m, const struct ip_port *list, size_t n,
-        const struct now *now);
+void path_set_static_endpoints(
+        struct path_manager *m, const struct ip_port *list, size_t n, const struct now *now);
 
 /* Node attributes and preferences that change how paths are sought. */
 struct path_options {
-        bool silent_disco;  /* no heartbeats; received data extends trust (2.15) */
-        bool only_tcp_443;  /* no UDP of any kind (2.16) */
+        bool silent_disco; /* no heartbeats; received data extends trust (2.15) */
+        bool only_tcp_443; /* no UDP of any kind (2.16) */
         bool no_portmap, no_upnp;
-        bool always_stun;   /* keep endpoints fresh although idle */
-        bool never_direct;  /* debugging: relays only */
+        bool always_stun;  /* keep endpoints fresh although idle */
+        bool never_direct; /* debugging: relays only */
 };
 void path_set_options(struct path_manager *m, const struct path_options *options, const struct now *now);
 
 /* ---- relays ---- */
 
 /* map: copied; NULL: none. ERR_NOMEM leaves the old one. */
-enum err MUST_USE path_set_derp_map(struct path_manager *m, const struct tailcfg_derp_map *map,
-        const struct now *now);
+enum err MUST_USE path_set_derp_map(
+        struct path_manager *m, const struct tailcfg_derp_map *map, const struct now *now);
 /* The DNS answer for a relay that the map names without an address literal of a
  * family, given by its place in the region's list; the literals of the map win.
  * The driver resolves after each new map, and again when the network changed. */
@@ -253,8 +253,8 @@ struct path_peer_config {
 
 /* Adds the peer or takes over its new facts. ERR_LIMIT, ERR_NOMEM; ERR_RANGE for
  * a peer that cannot be reached (no disco key), which is removed. */
-enum err MUST_USE path_peer_set(struct path_manager *m, const struct path_peer_config *peer,
-        const struct now *now);
+enum err MUST_USE path_peer_set(
+        struct path_manager *m, const struct path_peer_config *peer, const struct now *now);
 void path_peer_remove(struct path_manager *m, const struct public_key *node_key, const struct now *now);
 /* A whole new list: between begin and end set every peer; the others go. */
 void path_peers_begin(struct path_manager *m);
@@ -266,8 +266,8 @@ void path_peer_disco_changed(struct path_manager *m, const struct public_key *no
 /* ---- packets ---- */
 
 /* A datagram of a data socket. True if it was disco or STUN and is dealt with. */
-bool path_udp_received(struct path_manager *m, const struct ip_port *src, struct slice datagram,
-        const struct now *now);
+bool path_udp_received(
+        struct path_manager *m, const struct ip_port *src, struct slice datagram, const struct now *now);
 /* A packet from a relay. True if it was disco; false: give it to WireGuard. */
 bool path_derp_received(struct path_manager *m, uint16_t region, const struct public_key *src,
         struct slice packet, const struct now *now);
@@ -279,21 +279,21 @@ void path_wireguard_from(struct path_manager *m, const struct public_key *peer, 
         const struct now *now);
 /* Sends one WireGuard message by the peer's present path and counts it as data
  * sent. ERR_NOTFOUND: no such peer, or no way to it. ERR_DENIED: expired. */
-enum err MUST_USE path_send(struct path_manager *m, const struct public_key *peer, struct slice message,
-        const struct now *now);
+enum err MUST_USE path_send(
+        struct path_manager *m, const struct public_key *peer, struct slice message, const struct now *now);
 /* Sending to dst failed for good (host or network unreachable): forget it as path. */
 void path_udp_failed(struct path_manager *m, const struct ip_port *dst, const struct now *now);
 
 /* ---- port mapping and probes made by the driver ---- */
 
-void path_portmap_received(struct path_manager *m, const struct ip_port *src, struct slice datagram,
-        const struct now *now);
+void path_portmap_received(
+        struct path_manager *m, const struct ip_port *src, struct slice datagram, const struct now *now);
 /* external: IP_NONE if it failed. lifetime_s 0: permanent. */
-void path_upnp_done(struct path_manager *m, const struct ip_port *external, uint32_t lifetime_s,
-        const struct now *now);
+void path_upnp_done(
+        struct path_manager *m, const struct ip_port *external, uint32_t lifetime_s, const struct now *now);
 /* status OK: latency_us is valid. */
-void path_latency_probed(struct path_manager *m, const struct netcheck_latency_probe *probe,
-        enum err status, uint64_t latency_us, const struct now *now);
+void path_latency_probed(struct path_manager *m, const struct netcheck_latency_probe *probe, enum err status,
+        uint64_t latency_us, const struct now *now);
 
 /* ---- asking ---- */
 
@@ -307,20 +307,20 @@ enum err MUST_USE path_ping(struct path_manager *m, const struct public_key *pee
         uint64_t token, const struct now *now);
 
 /* ERR_NOTFOUND. */
-enum err MUST_USE path_peer_best(const struct path_manager *m, const struct public_key *peer,
-        struct path_best *out);
+enum err MUST_USE path_peer_best(
+        const struct path_manager *m, const struct public_key *peer, struct path_best *out);
 /* Up to cap candidates of a peer, for `weft debug`; returns how many there are. */
-size_t path_peer_candidates(const struct path_manager *m, const struct public_key *peer,
-        struct ip_port *out, size_t cap);
+size_t path_peer_candidates(
+        const struct path_manager *m, const struct public_key *peer, struct ip_port *out, size_t cap);
 size_t path_endpoints(const struct path_manager *m, struct path_endpoint *out, size_t cap);
 /* The last finished report; NULL before the first. Lives until the next call. */
 const struct netcheck_report *path_report(const struct path_manager *m);
 
 struct path_stats {
-        uint64_t disco_dropped;       /* unknown sender, bad box, malformed, misplaced */
+        uint64_t disco_dropped; /* unknown sender, bad box, malformed, misplaced */
         uint64_t pings_sent, pongs_received, pongs_unknown;
         uint64_t calls_sent, calls_received; /* CallMeMaybe */
-        uint64_t candidates_replaced; /* fresher ones took the place of stale ones */
+        uint64_t candidates_replaced;        /* fresher ones took the place of stale ones */
         uint64_t restuns;
 };
 const struct path_stats *path_stats(const struct path_manager *m);

@@ -54,11 +54,11 @@ struct portmap_seen {
 };
 struct portmap_seen portmap_client_seen(const struct portmap_client *pc, const struct now *now);
 
-void portmap_client_received(struct portmap_client *pc, const struct ip_port *src, struct slice datagram,
-        const struct now *now);
+void portmap_client_received(
+        struct portmap_client *pc, const struct ip_port *src, struct slice datagram, const struct now *now);
 /* external: IP_NONE if it failed. lifetime_s 0: the router keeps it for ever. */
-void portmap_client_upnp_done(struct portmap_client *pc, const struct ip_port *external,
-        uint32_t lifetime_s, const struct now *now);
+void portmap_client_upnp_done(struct portmap_client *pc, const struct ip_port *external, uint32_t lifetime_s,
+        const struct now *now);
 
 uint64_t portmap_client_next_deadline_us(const struct portmap_client *pc);
 void portmap_client_run(struct portmap_client *pc, const struct now *now);

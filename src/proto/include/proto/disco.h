@@ -124,8 +124,8 @@ void disco_sender(struct slice packet, struct public_key *out);
  * Opens a packet into buf. key is precomputed for the sender by box_precompute().
  * ERR_SHORT, ERR_AUTH; ERR_LIMIT if buf is too small.
  */
-enum err MUST_USE disco_open(const struct shared_key *key, struct slice packet, void *buf, size_t cap,
-        struct slice *plain);
+enum err MUST_USE disco_open(
+        const struct shared_key *key, struct slice packet, void *buf, size_t cap, struct slice *plain);
 /* The sealed packet into buf, which must not overlap plain: DISCO_OVERHEAD more
  * bytes than plain, nonce drawn from rng. ERR_LIMIT. */
 enum err MUST_USE disco_seal(const struct public_key *sender, const struct shared_key *key, struct rng *rng,

@@ -21,7 +21,13 @@ enum {
 
 /* ---- NAT-PMP ---- */
 
-enum pmp_result { PMP_OK = 0, PMP_BAD_VERSION = 1, PMP_REFUSED = 2, PMP_NETWORK_FAILURE = 3, PMP_NO_RESOURCES = 4 };
+enum pmp_result {
+        PMP_OK = 0,
+        PMP_BAD_VERSION = 1,
+        PMP_REFUSED = 2,
+        PMP_NETWORK_FAILURE = 3,
+        PMP_NO_RESOURCES = 4
+};
 
 struct pmp_response {
         bool is_map;     /* else: the external address */
