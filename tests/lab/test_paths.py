@@ -84,11 +84,9 @@ def test_relay_restarted(lab, tailnet):
 
 def test_a_node_that_changes_its_network_is_found_again(lab, tailnet):
     laptop, desk = two_nodes(lab, tailnet)
-    laptop.wait_direct(desk.address())
-    host = desk.host
-    host.ip("addr", "del", f"{host.ip4}/24", "dev", "eth0")
-    host.ip("addr", "add", f"{desk.nat.lan4}.77/24", "dev", "eth0")
-    host.ip("route", "replace", "default", "via", f"{desk.nat.lan4}.1")
-    wait_until("traffic after the address changed",
-               lambda: laptop.host.run("ping", "-c1", "-W1", desk.address(), check=False).returncode == 0, 30)
-    laptop.wait_direct(desk.address(), 60)
+    target = desk.address()
+    laptop.wait_direct(target)
+    lab.nat("cafe", 13).adopt(desk.host, 7)
+    wait_until("traffic after the network changed",
+               lambda: laptop.host.run("ping", "-c1", "-W1", target, check=False).returncode == 0, 30)
+    assert "203.0.113.13" in laptop.wait_direct(target, 60)

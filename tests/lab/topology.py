@@ -183,7 +183,13 @@ class Nat(Host):
             self.lab.inet.ip("-6", "route", "add", f"{self.lan6}::/64", "via", f"2001:db8:1::{self.number:x}")
 
     def host(self, name, number):
-        host = Host(self.lab, name)
+        return self.adopt(Host(self.lab, name), number)
+
+    def adopt(self, host, number):
+        """Plugs a host into this LAN, out of the network it was in before."""
+        if host.ip4:
+            host.ip("link", "delete", "eth0")
+        name = host.name
         host.connect("eth0", self, f"to-{name}"[:15])
         self.ip("link", "set", f"to-{name}"[:15], "master", "lan")
         host.ip4 = f"{self.lan4}.{number}"
