@@ -6,7 +6,7 @@
         laptop = home.host("laptop", 2)
         laptop.run("ping", "-c1", server.ip4)
 
-Every namespace is named weft-LAB-NAME. Leaving the `with` block, by whatever way,
+Every namespace is named weft-LAB-NAME; test runs use tPID as LAB. Leaving the `with` block, by whatever way,
 ends the programs the lab started and removes its namespaces.
 
                  server 203.0.113.2    ...
@@ -19,6 +19,7 @@ ends the programs the lab started and removes its namespaces.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -232,11 +233,18 @@ class Lab:
             program.log.close()
         self.clear()
 
+    def is_ours(self, netns):
+        """Of this lab, or of a test run whose process is no more."""
+        if netns.startswith(self.prefix + "-"):
+            return True
+        run = re.match(r"weft-t(\d+)-", netns)
+        return run and not os.path.exists(f"/proc/{run[1]}")
+
     def clear(self):
         """Removes every namespace of this lab, those of a run that was cut short too."""
         for line in sh("ip", "netns", "list").stdout.splitlines():
             name = line.split()[0]
-            if not name.startswith(self.prefix + "-"):
+            if not self.is_ours(name):
                 continue
             for pid in sh("ip", "netns", "pids", name, check=False).stdout.split():
                 try:
