@@ -40,7 +40,9 @@ static void put_head(struct h1_conn *c, struct http_exchange *x, const uint64_t 
                 buf_printf(out, "Content-Length: %" PRIu64 "\r\n", *length);
         else if (c->is_chunked)
                 buf_append_str(out, "Transfer-Encoding: chunked\r\n");
-        if (!c->keep_alive)
+        if (http_find_header(x->out_headers, x->out_count, "Connection").ptr)
+                ; /* the user has said it */
+        else if (!c->keep_alive)
                 buf_append_str(out, "Connection: close\r\n");
         else if (c->parser.http_minor == 0)
                 buf_append_str(out, "Connection: keep-alive\r\n");

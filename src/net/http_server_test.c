@@ -81,6 +81,9 @@ static void on_request(void *ctx, struct http_exchange *x)
                 http_add_header_str(x, "Derp-Version", "2");
                 assert_int_equal(http_upgrade(x, "DERP", &w->taken), OK);
                 recorder_attach(&w->taker, w->taken);
+        } else if (slice_is(path, "/last")) {
+                http_add_header_str(x, "Connection", "close");
+                http_respond_text(x, 200, "last");
         } else if (slice_is(path, "/large")) {
                 http_respond_text(x, 200, "taken");
         } else {
@@ -337,6 +340,10 @@ static void old_clients_are_served(void **state)
         say(w, "GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
         expect(w, "Connection: keep-alive\r\n\r\n");
         assert_int_equal(w->client.ended, 0);
+        buf_clear(&w->client.got);
+        say(w, "GET /last HTTP/1.1\r\nHost: h\r\n\r\n");
+        expect_end(w, "Connection: close\r\n");
+        assert_null(strstr(strstr(buf_cstr(&w->client.got), "Connection:") + 1, "Connection:"));
 }
 
 struct addr_site {

@@ -50,14 +50,16 @@ static bool configure(SSL *ssl, const struct tls_client_options *o, const char *
                 return true;
         }
         SSL_set_verify(ssl, o->log_only ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-        return !verified || set_verified_name(ssl, verified);
+        return verified ? set_verified_name(ssl, verified) : o->log_only;
 }
 
 enum err tls_connect(const struct tls_client_options *o, struct net_stream *lower, struct net_stream **out, struct diag *d)
 {
         const char *verified = o->verify_name ? o->verify_name : o->server_name;
         struct tls_check check = { .is_pinned = o->pin_sha256 != NULL, .log_only = o->log_only && !o->insecure };
-        SSL_CTX *ctx = tls_context_new(TLS_client_method());
+        bool has_own_roots = o->ca_pem.len > 0;
+        SSL_CTX *ctx = has_own_roots ? tls_context_new(TLS_client_method())
+                                     : tls_client_context(!o->insecure && !o->pin_sha256);
         SSL *ssl = NULL;
         enum err e = OK;
 
@@ -68,10 +70,8 @@ enum err tls_connect(const struct tls_client_options *o, struct net_stream *lowe
                 memcpy(check.pin_sha256, o->pin_sha256, sizeof(check.pin_sha256));
         if (!ctx)
                 e = ERR_NOMEM;
-        else if (o->ca_pem.len)
+        else if (has_own_roots)
                 e = trust_pem(ctx, o->ca_pem, d);
-        else
-                (void)SSL_CTX_set_default_verify_paths(ctx); /* SSL_CERT_FILE, SSL_CERT_DIR */
         if (!e && (!(ssl = SSL_new(ctx)) || !configure(ssl, o, verified)))
                 e = diag_set(d, ERR_FORMAT, "cannot set up TLS to %s: %s", check.name, tls_reason());
         SSL_CTX_free(ctx); /* the connection holds its own reference */

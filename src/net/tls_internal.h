@@ -24,6 +24,10 @@ struct tls_check {
 /* A context that speaks TLS 1.2 and 1.3 with small buffers; NULL: out of memory. */
 SSL_CTX *tls_context_new(const SSL_METHOD *method);
 
+/* The context of clients, with the system's roots (SSL_CERT_FILE, SSL_CERT_DIR, else
+ * OpenSSL's folders) or none; a new reference, or NULL. Not to be changed. Any thread. */
+SSL_CTX *tls_client_context(bool needs_roots);
+
 /* A stream over lower, which it takes, on failure too; takes ssl. check: clients only. */
 enum err MUST_USE tls_stream_new(SSL *ssl, struct net_stream *lower, const struct tls_check *check, struct net_stream **out);
 
