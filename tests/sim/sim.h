@@ -5,7 +5,8 @@
  * same world, packet by packet.
  *
  *      main.c      seeds from the command line, one world each
- *      world.c     a world's life: boot, faults, calm, judgement
+ *      world.c     a world's life: boot, faults, calm
+ *      judge.c     what must be true at its end
  *      events.c    what will happen, in order of time
  *      net.c       datagrams, NATs
  *      stream.c    reliable streams (in place of TCP and TLS)
@@ -190,6 +191,13 @@ void world_note(struct world *w, unsigned what, struct slice bytes);
 /* An invariant is broken: the first one is kept. */
 void world_fail(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void world_say(const struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Lets everything happen up to that moment, or up to the first failure. */
+void world_live_until(struct world *w, uint64_t end_us);
+/* Power off and on. */
+void world_crash(struct world *w, enum host_id h);
+void world_boot(struct world *w, enum host_id h);
+void world_judge(struct world *w);
 
 /* Lives through a whole world. False: w->failure says what went wrong. */
 bool world_live(struct world *w, uint64_t seed, bool is_verbose);

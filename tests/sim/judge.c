@@ -1,0 +1,103 @@
+/*
+ * What must be true once calm has returned, and what must stay true while the control
+ * server is away:
+ *   1. both nodes are Running, registered exactly once, and answer each other
+ *      directly through both NATs;
+ *   2. the control server dies: not one answer is missing;
+ *   3. a node is restarted meanwhile: it starts from its cache and is answered again;
+ *   4. the control server returns: everything as in 1.
+ */
+#include "sim.h"
+
+enum {
+        SETTLE_S = 5,  /* for packets lost while the network still lost some */
+        WATCHED_S = 10,
+        RESTART_S = 45, /* a peer notices a restart by its own silence: the WireGuard timers */
+        RETURN_S = 90,  /* back-off, the new poll, the new disco key's way to the peer */
+};
+
+struct count {
+        uint64_t pings[NODE_COUNT], pongs[NODE_COUNT];
+};
+
+static struct count count(const struct world *w)
+{
+        struct count c;
+
+        for (unsigned i = 0; i < NODE_COUNT; i++) {
+                c.pings[i] = sim_node_pings(w->nodes[i]);
+                c.pongs[i] = sim_node_pongs(w->nodes[i]);
+        }
+        return c;
+}
+
+static void fail(struct world *w, enum host_id h, const char *when, const char *what)
+{
+        struct buf state = BUF_INIT(2000);
+
+        for (unsigned i = 0; i < NODE_COUNT; i++)
+                sim_node_describe(w->nodes[i], &state);
+        world_fail(w, "%s %s %s%s", when, host_name(h), what, buf_cstr(&state));
+        buf_fini(&state);
+}
+
+/* Every ping but one that is on its way gets its answer. */
+static void must_answer(struct world *w, const char *when)
+{
+        struct count before, after;
+
+        before = count(w);
+        world_live_until(w, w->now_us + TIME_S(WATCHED_S));
+        after = count(w);
+        for (unsigned i = 0; i < NODE_COUNT; i++) {
+                uint64_t pings = after.pings[i] - before.pings[i], pongs = after.pongs[i] - before.pongs[i];
+
+                if (pings < WATCHED_S - 1 || pongs + 1 < pings)
+                        fail(w, (enum host_id)i, when, "hears too few answers");
+        }
+}
+
+static void must_be_direct(struct world *w, const char *when)
+{
+        for (unsigned i = 0; i < NODE_COUNT; i++) {
+                if (!sim_node_is_direct(w->nodes[i]))
+                        fail(w, (enum host_id)i, when, "has no direct path");
+        }
+}
+
+static void must_run(struct world *w, const char *when)
+{
+        for (unsigned i = 0; i < NODE_COUNT; i++) {
+                if (!sim_node_is_running(w->nodes[i]))
+                        fail(w, (enum host_id)i, when, "is not running");
+        }
+        if (sim_control_nodes(w->control) != NODE_COUNT)
+                fail(w, HOST_CONTROL, when, "does not know exactly the two");
+}
+
+void world_judge(struct world *w)
+{
+        enum host_id unlucky = (enum host_id)rng_below(&w->rng.rng, NODE_COUNT);
+
+        w->loss_per_million = 0;
+        world_live_until(w, w->now_us + TIME_S(SETTLE_S));
+        must_run(w, "after the calm");
+        must_answer(w, "after the calm");
+        must_be_direct(w, "after the calm");
+
+        world_crash(w, HOST_CONTROL);
+        must_answer(w, "without control");
+        must_be_direct(w, "without control");
+
+        world_crash(w, unlucky);
+        world_live_until(w, w->now_us + TIME_S(1));
+        world_boot(w, unlucky);
+        world_live_until(w, w->now_us + TIME_S(RESTART_S));
+        must_answer(w, "restarted without control");
+
+        world_boot(w, HOST_CONTROL);
+        world_live_until(w, w->now_us + TIME_S(RETURN_S));
+        must_run(w, "after control's return");
+        must_answer(w, "after control's return");
+        must_be_direct(w, "after control's return");
+}
