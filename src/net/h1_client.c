@@ -62,9 +62,10 @@ static int on_head(http_parser *p)
         h1_head_fini(&h->head);
         h1_head_init(&h->head, RESPONSE_HEAD_MAX, RESPONSE_FIELDS_MAX);
         call->status = p->status_code;
+        bool has_no_body = strcmp(call->method, "HEAD") == 0;
         if (p->status_code >= 200)
-                call_head(call);
-        return slice_is(slice_str(call->method), "HEAD");
+                call_head(call); /* may cancel the call */
+        return has_no_body;
 }
 
 static int on_body(http_parser *p, const char *at, size_t len)
@@ -85,6 +86,8 @@ static int on_message(http_parser *p)
                 return 0;
         h->keep_alive = http_should_keep_alive(p) && !p->upgrade;
         h->current = NULL;
+        if (call && call->paused)
+                net_stream_resume(h->base.s); /* for the next one */
         if (call)
                 call_done(call, OK, NULL);
         if (!h->base.freed)

@@ -26,6 +26,20 @@ static struct h2_client *of(struct http_client *c)
 
 /* -- sending -- */
 
+/* One call at a time, from the start: its user may end any of the others. */
+static void tell_writable(struct h2_client *h)
+{
+        for (struct list *it = h->base.calls.next; !h->base.freed && !h->base.ended && it != &h->base.calls;) {
+                struct http_call *call = container_of(it, struct http_call, link);
+                it = it->next;
+                if (!call->wants_writable)
+                        continue;
+                call->wants_writable = false;
+                call_writable(call);
+                it = h->base.calls.next;
+        }
+}
+
 static void send_frames(struct h2_client *h)
 {
         const uint8_t *bytes;
@@ -41,6 +55,7 @@ static void send_frames(struct h2_client *h)
         }
         if (!h->base.freed && !h->base.ended && !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
                 client_end(&h->base, ERR_CLOSED, "the server closed the connection");
+        tell_writable(h);
 }
 
 static void on_send(struct net_task *task)
@@ -71,6 +86,10 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *b
         if (n) {
                 memcpy(buf, call->body.ptr, n);
                 buf_consume(&call->body, n);
+        }
+        if (call->above && call->body.len <= CALL_STREAM_MAX / 2) {
+                call->above = false;
+                call->wants_writable = call->stream_body;
         }
         if (call->body_done && call->body.len == 0)
                 *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -248,13 +267,6 @@ static void on_stream_writable(struct net_stream *s, void *ctx)
 
         (void)s;
         send_frames(h);
-        for (struct list *it = h->base.calls.next; !h->base.freed && it != &h->base.calls; it = it->next) {
-                struct http_call *call = container_of(it, struct http_call, link);
-                if (call->stream_body && !call->body_done && call->body.len < CALL_STREAM_MAX / 2) {
-                        call_writable(call);
-                        return; /* the list may have changed; there will be another time */
-                }
-        }
 }
 
 static void on_stream_end(struct net_stream *s, void *ctx, enum err why)

@@ -301,6 +301,10 @@ static void h2_pause(struct http_exchange *x, bool pause)
         struct h2_exchange *e = of(x);
 
         e->paused = pause;
+        if (pause)
+                net_timer_stop(loop_of(e->conn), &e->patience); /* it is we who make it wait */
+        else
+                net_timer_start(loop_of(e->conn), &e->patience, limits(e->conn)->body_ms);
         if (pause || !e->unacknowledged)
                 return;
         (void)nghttp2_session_consume_stream(e->conn->session, e->stream_id, e->unacknowledged);
@@ -445,6 +449,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
                 e->unacknowledged += len;
         if (!e)
                 return 0;
+        /* A collected body has body_ms for all of it, one in pieces for each. */
+        if (exchange_wants_pieces(&e->base) && !e->base.started && !e->paused)
+                net_timer_start(loop_of(c), &e->patience, limits(c)->body_ms);
         enum err r = exchange_body(&e->base, slice_make(data, len));
         if (r == ERR_LIMIT && !e->base.started && !e->base.finished)
                 http_respond_text(&e->base, 413, "the request's body is too long\n");

@@ -239,6 +239,141 @@ static void the_server_goes_away(void **state)
         buf_fini(&a.body);
 }
 
+/* A body in pieces, larger than every window and buffer on its way. */
+enum { UPLOAD = 5 << 20 };
+struct upload {
+        struct http_exchange *x;
+        struct http_call *call;
+        size_t sent, came;
+        bool finished, whole;
+        unsigned refused;
+};
+static void upload_piece(void *ctx, struct http_exchange *x, struct slice data, bool last)
+{
+        struct upload *u = ctx;
+        u->came += data.len;
+        if (last) {
+                u->whole = true;
+                http_respond_text(x, 200, "thanks");
+        }
+}
+static void upload_head(void *ctx, struct http_exchange *x)
+{
+        static const struct http_watch pieces = { .on_body = upload_piece };
+        struct upload *u = ctx;
+        u->x = x;
+        http_watch(x, &pieces, u);
+        http_body_pause(x, true);
+}
+static void upload_more(void *ctx)
+{
+        static uint8_t block[100000];
+        struct upload *u = ctx;
+
+        while (u->sent < UPLOAD) {
+                if (http_call_write(u->call, SLICE_ARRAY(block)) != OK) {
+                        u->refused++;
+                        return;
+                }
+                u->sent += sizeof(block);
+        }
+        if (!u->finished)
+                http_call_finish(u->call);
+        u->finished = true;
+}
+static void upload_done(void *ctx, enum err e, const struct diag *d)
+{
+        (void)d;
+        assert_int_equal(e, OK);
+        ((struct upload *)ctx)->call = NULL;
+}
+
+static void a_body_in_pieces_goes_at_the_readers_pace(void **state)
+{
+        static const struct http_server_calls sink = { .on_head = upload_head };
+        static const struct http_call_events up = { .on_done = upload_done, .on_writable = upload_more };
+        struct http_ask ask = { .method = "PUT", .target = "/", .authority = "h", .stream_body = true };
+        struct http_server *srv;
+        struct http_client *client;
+        struct net_stream *a, *b;
+        struct upload u = { 0 };
+
+        assert_int_equal(http_server_new(*state, NULL, &sink, &u, &srv), OK);
+        assert_int_equal(net_stream_pair(*state, &a, &b), OK);
+        http_serve_h2(srv, b, NULL);
+        assert_int_equal(http_client_new(a, true, NULL, NULL, &client), OK);
+        assert_int_equal(http_client_call(client, &ask, &up, &u, &u.call), OK);
+        upload_more(&u);
+        run_until(*state, u.x);
+        run_for(*state, 30);
+        size_t sent = u.sent;
+        assert_true(sent < UPLOAD && u.refused > 0); /* nobody reads: it stands still */
+        run_for(*state, 10);
+        assert_int_equal(u.sent, sent);
+        http_body_pause(u.x, false);
+        run_until(*state, !u.call);
+        assert_true(u.whole);
+        assert_int_equal(u.came, u.sent);
+        http_client_free(client);
+        http_server_free(srv);
+}
+
+static void put_frame(struct buf *out, uint8_t type, uint8_t flags, uint32_t stream, struct slice payload)
+{
+        uint8_t head[9] = { 0, (uint8_t)(payload.len >> 8), (uint8_t)payload.len, type, flags, 0, 0, (uint8_t)(stream >> 8), (uint8_t)stream };
+        buf_append(out, head, sizeof(head));
+        buf_append_slice(out, payload);
+}
+
+/* Requests that are taken back at once, again and again (CVE-2023-44487). */
+static void a_client_that_only_resets_is_sent_away(void **state)
+{
+        static const char head[] = "\x82\x87\x84\x01\x01h"; /* GET https / and authority h, by HPACK's tables */
+        struct service sv = { 0 };
+        struct net_stream *a, *b;
+        struct recorder rec;
+
+        assert_int_equal(http_server_new(*state, NULL, &calls, &sv, &sv.srv), OK);
+        assert_int_equal(net_stream_pair(*state, &a, &b), OK);
+        http_serve_h2(sv.srv, b, NULL);
+        recorder_attach(&rec, a);
+        struct buf out = BUF_INIT(1 << 20);
+        buf_append_slice(&out, SLICE_LIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+        put_frame(&out, 4, 0, 0, (struct slice){ 0 });
+        for (uint32_t i = 0; i < 2000; i++) {
+                put_frame(&out, 1, 4, 2 * i + 1, SLICE_LIT(head)); /* no END_STREAM */
+                put_frame(&out, 3, 0, 2 * i + 1, SLICE_LIT("\0\0\0\x08"));
+        }
+        assert_int_equal(net_stream_write(a, buf_slice(&out)), OK);
+        run_until(*state, rec.ended && sv.conn_ends);
+        assert_int_equal(sv.requests, 0);
+        buf_fini(&out);
+        recorder_fini(&rec);
+        http_server_free(sv.srv);
+}
+
+/* One field, named once in HPACK's table and then a thousand times by a byte each. */
+static void a_head_that_grows_is_refused(void **state)
+{
+        static uint8_t big[3000];
+        struct rig r;
+        struct answer a;
+        struct http_header headers[40];
+
+        rig_up(&r, *state);
+        answer_init(&a);
+        memset(big, 'x', sizeof(big));
+        for (unsigned i = 0; i < 40; i++)
+                headers[i] = (struct http_header){ SLICE_LIT("x-bomb"), SLICE_ARRAY(big) };
+        struct http_ask ask = { .target = "/echo", .authority = "h", .headers = headers, .header_count = 40 };
+        assert_int_equal(http_client_call(r.client, &ask, &events, &a, NULL), OK);
+        run_until(*state, a.dones);
+        assert_int_not_equal(a.e, OK);
+        assert_int_equal(r.sv.requests, 0);
+        buf_fini(&a.body);
+        rig_down(&r);
+}
+
 static void garbage_ends_the_connection(void **state)
 {
         static const char *const bad[] = { "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" };
@@ -303,6 +438,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_slow_reader_meets_backpressure, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(a_large_body_is_refused, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(the_server_goes_away, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(a_body_in_pieces_goes_at_the_readers_pace, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(a_client_that_only_resets_is_sent_away, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(a_head_that_grows_is_refused, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(garbage_ends_the_connection, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(works_inside_noise, loop_setup, loop_teardown),
         };

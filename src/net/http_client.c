@@ -119,9 +119,13 @@ enum err http_call_write(struct http_call *call, struct slice bytes)
 {
         if (call->body_done || call->client->ended)
                 return ERR_CLOSED;
-        if (bytes.len > call->body.max - call->body.len)
+        if (bytes.len > call->body.max - call->body.len) {
+                call->above = true;
                 return ERR_LIMIT;
+        }
         buf_append_slice(&call->body, bytes);
+        if (call->body.len > call->body.max / 2)
+                call->above = true;
         if (buf_status(&call->body) != OK)
                 return ERR_NOMEM;
         call->client->ops->resume_body(call);

@@ -51,6 +51,8 @@ struct http_call {
         size_t header_count;
         struct buf body;       /* not sent yet */
         bool stream_body, body_done, paused, head_told;
+        bool above;            /* a piece of the body was refused, or half of its bound is passed */
+        bool wants_writable;   /* there is room again, its user is to be told */
         int32_t stream_id;     /* HTTP/2 */
         size_t unacknowledged; /* HTTP/2: bytes that came while paused */
         struct http_header *response_headers;
