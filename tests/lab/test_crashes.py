@@ -116,7 +116,7 @@ def test_node_killed_leaves_a_network_that_starts_again(lab, tailnet):
     assert "52" not in one.host.run("ip", "rule").stdout.replace("5250", ""), "policy rules were left behind"
 
 
-@pytest.mark.parametrize("offset", ["+3d", "-3d"])
+@pytest.mark.parametrize("offset", ["+3d", "-20h"])
 def test_a_node_whose_clock_is_wrong(lab, tailnet, offset):
     one = Node(lab.public_host("one", 20), tailnet, env={
         "LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "FAKETIME": offset,
