@@ -163,6 +163,9 @@ void node_control_free_now(struct node *n);
 /* node_local.c */
 void node_fill_peer(void *ctx, const struct tailcfg_node *node, struct arena *arena, struct status_peer *out);
 void node_fill_self(void *ctx, struct arena *arena, struct status_peer *out);
+/* Tells a peer our disco key inside the tunnel: it may have the one of our last start
+ * and nobody else to ask (spec/paths.md 1.5). */
+void node_tell_disco_key(struct node *n, const struct public_key *peer);
 void node_tsmp_pong(struct node *n, const uint8_t token[static 8]);
 void node_tsmp_expire(struct node *n, const struct now *now);
 void node_ping_result(struct node *n, const struct path_ping_result *r);

@@ -136,31 +136,55 @@ static const struct public_key *recall(const struct node *n, uint64_t token)
         return NULL;
 }
 
+/* A message to the node with that address, from our address of its family.
+ * ERR_NOTFOUND if we have none. */
+static enum err send_tsmp(struct node *n, const struct tsmp *m, const struct ip_addr *to)
+{
+        const struct tailcfg_node *self = netmap_self(backend_netmap(n->backend));
+        uint8_t packet[TSMP_PACKET_MAX];
+
+        for (size_t i = 0; self && i < self->addresses.count; i++) {
+                const struct ip_addr *src = &self->addresses.items[i].ip;
+                if (src->family != to->family)
+                        continue;
+                size_t len = tsmp_packet_write(m, src, to, packet);
+                return dataplane_send_packet(n->packets, slice_make(packet, len));
+        }
+        return ERR_NOTFOUND;
+}
+
+void node_tell_disco_key(struct node *n, const struct public_key *peer)
+{
+        const struct tailcfg_node *them = netmap_peer_by_key(backend_netmap(n->backend), peer);
+        const struct tsmp m = { .kind = TSMP_DISCO_KEY, .disco_key = *path_disco_key(n->path) };
+
+        if (them && them->addresses.count && send_tsmp(n, &m, &them->addresses.items[0].ip) != OK)
+                log_debug(&node_log, "disco key not told", NULL);
+}
+
 static void ping_tsmp(struct node *n, uint64_t token, const struct ip_addr *ip)
 {
         const struct now now = node_now(n);
-        const struct tailcfg_node *self = netmap_self(backend_netmap(n->backend));
-        const struct ip_addr *src = NULL;
-        uint8_t packet[TSMP_PACKET_MAX];
         struct tsmp_ping *free_slot = NULL;
 
-        for (size_t i = 0; i < self->addresses.count && !src; i++)
-                if (self->addresses.items[i].ip.family == ip->family)
-                        src = &self->addresses.items[i].ip;
         for (size_t i = 0; i < NODE_TSMP_PINGS_MAX && !free_slot; i++)
                 if (!n->tsmp[i].in_use)
                         free_slot = &n->tsmp[i];
-        if (!src || !free_slot) {
-                answer_error(n, token, src ? "too many pings at once" : "this node has no address of that family");
+        if (!free_slot) {
+                answer_error(n, token, "too many pings at once");
                 return;
         }
         struct tsmp m = { .kind = TSMP_PING };
         rng_fill(net_rng(), m.token, sizeof m.token);
+        enum err err = send_tsmp(n, &m, ip);
+        if (err == ERR_NOTFOUND) {
+                answer_error(n, token, "this node has no address of that family");
+                return;
+        }
+        if (err)
+                log_debug(&node_log, "ping not sent", NULL);
         *free_slot = (struct tsmp_ping){ .in_use = true, .request = token, .sent_us = now.mono_us };
         memcpy(free_slot->token, m.token, sizeof m.token);
-        size_t len = tsmp_packet_write(&m, src, ip, packet);
-        if (dataplane_send_packet(n->packets, slice_make(packet, len)) != OK)
-                log_debug(&node_log, "ping not sent", NULL);
 }
 
 void node_tsmp_pong(struct node *n, const uint8_t token[static 8])

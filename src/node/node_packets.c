@@ -52,6 +52,7 @@ static void session_use(void *ctx, struct tunnel_peer *peer, struct tunnel_sessi
         struct node *n = ctx;
 
         dataplane_session_use(n->packets, owner_of(peer)->packets, s, confirm);
+        node_tell_disco_key(n, tunnel_peer_key(peer));
         if (!n->live_peers)
                 node_update_live(n);
 }
