@@ -297,6 +297,7 @@ int main(int argc, char **argv)
         log_info(&main_log, "weftd starts", "version=%s state=%s socket=%s", WEFT_VERSION,
                 options.state_path ? options.state_path : "mem:", options.socket_path);
         int status = run(&options);
-        log_info(&main_log, "weftd ends", NULL);
-        return status;
+        if (status == 0)
+                log_info(&main_log, "weftd ends", NULL);
+        return status; /* a failure's sentence is the last line */
 }

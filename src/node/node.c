@@ -14,6 +14,7 @@ const struct log node_log = { "node" };
 enum {
         TICK_MS = 5000,
         PEERS_MAX = PATH_PEERS_MAX,
+        REBIND_GAP_US = 5000000,          /* between attempts for failing sockets */
         JUMP_US = 22500000,               /* a step of the wall clock worth a look (spec/paths.md 7) */
         CLOCK_STEP_US = 10 * 60 * 1000000,
         SLEEP_US = 10 * 60 * 1000000,   /* a gap after which every address may be another */
@@ -136,8 +137,10 @@ static void apply_due(struct net_task *task)
 static void rebind_due(struct net_task *task)
 {
         struct node *n = container_of(task, struct node, rebind_task);
+        const struct now now = node_now(n);
 
-        if (n->packets)
+        /* A socket that fails again and again is not cured by opening it faster. */
+        if (n->packets && (!n->rebound_us || now.mono_us - n->rebound_us >= REBIND_GAP_US))
                 node_rebind(n, "a socket failed");
 }
 

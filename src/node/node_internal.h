@@ -98,7 +98,7 @@ struct node {
         struct net_poll *monitor_poll;
         struct timer monitor_timer;   /* events are looked at once a second */
         bool monitor_pending;
-        uint32_t default_v4, default_v6;
+        uint64_t network_print;       /* hash of the network that paths were made for */
 
         struct table peers;           /* by node key */
         unsigned generation;

@@ -4,7 +4,7 @@
 
 #include "node_internal.h"
 
-enum { NETWORK_MEMORY = 1 << 20, SETTLE_MS = 1000, REBIND_GAP_US = 5000000 };
+enum { NETWORK_MEMORY = 1 << 20, SETTLE_MS = 1000 };
 
 /* ---- what the interfaces say (spec/paths.md 7) -------------------------------------- */
 
@@ -46,6 +46,27 @@ static void describe(const struct node *n, const struct os_network *net, struct 
         out->locals = locals;
 }
 
+/* All that makes a change a major one (spec/paths.md 7): where the default route
+ * points, which interfaces are up, and their addresses. */
+static uint64_t fingerprint(const struct os_network *net, const struct path_network *described)
+{
+        struct buf b = BUF_INIT(NETWORK_MEMORY);
+
+        buf_append(&b, &net->default_v4, sizeof net->default_v4);
+        buf_append(&b, &net->default_v6, sizeof net->default_v6);
+        for (size_t i = 0; i < described->local_count; i++) {
+                const struct path_local *l = &described->locals[i];
+                if (!l->up || ip_is_link_local(&l->ip))
+                        continue;
+                buf_append_str(&b, l->ifname);
+                buf_append(&b, l->ip.b, sizeof l->ip.b);
+                buf_append_byte(&b, l->bits);
+        }
+        uint64_t hash = hash_bytes(buf_slice(&b));
+        buf_fini(&b);
+        return hash;
+}
+
 void node_read_network(struct node *n, bool rebound)
 {
         struct arena arena = ARENA_INIT(NETWORK_MEMORY);
@@ -64,16 +85,15 @@ void node_read_network(struct node *n, bool rebound)
         dataplane_ports(n->packets, &net.port_v4, &net.port_v6);
         path_set_network(n->path, &net, &now);
         derp_pool_set_network_up(n->relays, net.up);
-        bool moved = seen.default_v4 != n->default_v4 || seen.default_v6 != n->default_v6;
-        n->default_v4 = seen.default_v4;
-        n->default_v6 = seen.default_v6;
+        uint64_t print = fingerprint(&seen, &net);
+        bool moved = n->network_print && print != n->network_print && net.up && (seen.default_v4 || seen.default_v6);
+        if (moved || !n->network_print)
+                n->network_print = print;
         arena_fini(&arena);
-        if (rebound) {
+        if (rebound)
                 path_rebound(n->path, &now);
-        } else if (moved) {
-                log_info(&node_log, "the default route moved", NULL);
-                node_rebind(n, "default route moved");
-        }
+        else if (moved)
+                node_rebind(n, "the network changed");
         node_touch(n);
 }
 
@@ -85,8 +105,6 @@ void node_rebind(struct node *n, const char *why)
         uint16_t v4, v6;
         struct diag diag;
 
-        if (n->rebound_us && now.mono_us - n->rebound_us < REBIND_GAP_US)
-                return;
         n->rebound_us = now.mono_us;
         log_info(&node_log, "sockets opened anew", "why=\"%s\"", why);
         dataplane_ports(n->packets, &v4, &v6);
