@@ -385,7 +385,7 @@ static void handle(struct node *n, const struct dataplane_event *e, const struct
                 return;
         case DATAPLANE_SOCKET_ERROR:
                 log_debug(&node_log, "socket error", "why=\"%s\"", strerror(e->errnum));
-                net_loop_defer(n->loop, &n->rebind_task);
+                path_socket_failed(n->path, now);
                 return;
         case DATAPLANE_TSMP:
                 if (p)

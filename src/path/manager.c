@@ -20,8 +20,7 @@ static void netcheck_probes(void *ctx, const struct netcheck_latency_probe *prob
 {
         struct path_manager *m = ctx;
 
-        if (m->ops->probe_latency)
-                m->ops->probe_latency(m->ctx, probe);
+        m->ops->probe_latency(m->ctx, probe);
 }
 
 static uint64_t netcheck_asks_heard(void *ctx, uint16_t region) { return path_region_heard_us(ctx, region); }
@@ -31,12 +30,15 @@ static void netcheck_done(void *ctx, const struct netcheck_report *report, const
         path_endpoints_report_done(ctx, report, now);
 }
 
-static const struct netcheck_ops netcheck_ops = {
-        .send_stun = netcheck_sends,
-        .probe_latency = netcheck_probes,
-        .region_heard_us = netcheck_asks_heard,
-        .done = netcheck_done,
-};
+static struct netcheck_ops netcheck_ops_for(const struct path_ops *ops)
+{
+        return (struct netcheck_ops){
+                .send_stun = netcheck_sends,
+                .probe_latency = ops->probe_latency ? netcheck_probes : NULL,
+                .region_heard_us = netcheck_asks_heard,
+                .done = netcheck_done,
+        };
+}
 
 static void portmap_sends(void *ctx, const struct ip_port *dst, struct slice datagram)
 {
@@ -71,7 +73,8 @@ static bool make_parts(struct path_manager *m)
         m->plain = malloc(PACKET_MAX);
         m->sealed = malloc(PACKET_MAX);
         m->build = malloc(PACKET_MAX);
-        m->netcheck = netcheck_new(&netcheck_ops, m, m->rng);
+        m->netcheck_ops = netcheck_ops_for(m->ops);
+        m->netcheck = netcheck_new(&m->netcheck_ops, m, m->rng);
         if (m->ops->send_portmap)
                 m->portmap = portmap_client_new(&portmap_ops, m, m->rng);
         return m->plain && m->sealed && m->build && m->netcheck && (m->portmap || !m->ops->send_portmap);
@@ -211,6 +214,14 @@ void path_rebound(struct path_manager *m, const struct now *now)
         path_endpoints_forget(m);
         netcheck_forget(m->netcheck);
         path_restun(m, "rebind", now);
+}
+
+void path_socket_failed(struct path_manager *m, const struct now *now)
+{
+        if (!m->ops->rebind_wanted || since_us(now, m->rebind_asked_us) < REBIND_INTERVAL_US)
+                return;
+        m->rebind_asked_us = now->mono_us;
+        m->ops->rebind_wanted(m->ctx, "sending failed");
 }
 
 void path_set_options(struct path_manager *m, const struct path_options *options, const struct now *now)

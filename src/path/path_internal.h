@@ -199,6 +199,7 @@ struct path_manager {
         struct path_network net; /* locals points to our copy below */
         struct path_local locals[PATH_LOCALS_MAX];
         struct own_endpoints own;
+        struct netcheck_ops netcheck_ops;
         struct netcheck *netcheck;
         struct netcheck_map map;        /* .regions owned */
         struct netcheck_report *report; /* the last one; NULL before the first */

@@ -35,6 +35,7 @@ struct fixture {
         struct path_best best;
         struct path_endpoint endpoints[PATH_ENDPOINTS_MAX];
         size_t endpoint_count;
+        unsigned rebinds;
 };
 
 static struct public_key node_key(uint8_t who)
@@ -144,7 +145,16 @@ static void home_changed(void *ctx, uint16_t region)
         (void)region;
 }
 
+static void rebind_wanted(void *ctx, const char *why)
+{
+        struct fixture *f = ctx;
+
+        (void)why;
+        f->rebinds++;
+}
+
 static const struct path_ops ops = {
+        .rebind_wanted = rebind_wanted,
         .send_udp = send_udp,
         .send_derp = send_derp,
         .path_changed = path_changed,
@@ -585,6 +595,18 @@ static void keys_and_removal(void **state)
         assert_int_equal(f->sent_count, 2);
 }
 
+static void broken_sockets_are_replaced_in_peace(void **state)
+{
+        struct fixture *f = *state;
+
+        for (int i = 0; i < 100; i++)
+                path_socket_failed(f->m, &f->now);
+        assert_int_equal(f->rebinds, 1);
+        advance(f, TIME_S(5));
+        path_socket_failed(f->m, &f->now);
+        assert_int_equal(f->rebinds, 2);
+}
+
 #define FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -604,6 +626,7 @@ int main(void)
                 FIXTURE(calls_wait_for_fresh_endpoints),
                 FIXTURE(peer_without_endpoints_is_never_called),
                 FIXTURE(keys_and_removal),
+                FIXTURE(broken_sockets_are_replaced_in_peace),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

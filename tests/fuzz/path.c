@@ -380,6 +380,9 @@ static void step(struct world *w, struct reader *r)
                 addr = rd_addr(r);
                 path_set_static_endpoints(w->m, &addr, 1, &w->now);
                 return;
+        case 27:
+                path_socket_failed(w->m, &w->now);
+                return;
         default:
                 return;
         }

@@ -281,6 +281,9 @@ void path_wireguard_from(struct path_manager *m, const struct public_key *peer, 
  * sent. ERR_NOTFOUND: no such peer, or no way to it. ERR_DENIED: expired. */
 enum err MUST_USE path_send(
         struct path_manager *m, const struct public_key *peer, struct slice message, const struct now *now);
+/* A data socket itself failed (EPIPE, ENOTCONN, EPERM): asks for new ones by
+ * rebind_wanted(), at most every 5 seconds. */
+void path_socket_failed(struct path_manager *m, const struct now *now);
 /* Sending to dst failed for good (host or network unreachable): forget it as path. */
 void path_udp_failed(struct path_manager *m, const struct ip_port *dst, const struct now *now);
 
