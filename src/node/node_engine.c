@@ -56,7 +56,6 @@ static void set_peer(struct node *n, const struct tailcfg_node *node, const stru
                 .endpoints = node->endpoints.items,
                 .endpoint_count = node->endpoints.count,
                 .home_region = (uint16_t)tailcfg_node_home_derp(node),
-                .capability = (uint32_t)node->cap,
                 .wireguard_only = node->is_wireguard_only,
                 .expired = node->expired,
                 .ctx = p,

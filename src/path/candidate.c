@@ -84,9 +84,11 @@ static void delete_at(struct path_peer *p, size_t i)
         p->candidates[i] = p->candidates[--p->candidate_count];
 }
 
+/* An address that answers is one of the peer's, though it may be silent otherwise. */
 static bool has_reason(const struct candidate *c, const struct now *now)
 {
-        return c->called_us || c->in_netmap || since_us(now, c->heard_us) <= SESSION_ACTIVE_US;
+        return c->called_us || c->in_netmap || since_us(now, c->heard_us) <= SESSION_ACTIVE_US ||
+               since_us(now, c->ponged_us) <= SESSION_ACTIVE_US;
 }
 
 void path_candidates_prune(struct path_peer *p, const struct now *now)

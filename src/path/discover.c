@@ -107,7 +107,7 @@ static struct ping *ping_new(struct path_peer *p)
 }
 
 void path_ping_send(struct path_peer *p, const struct ip_port *to, uint16_t region, size_t size,
-        enum ping_purpose purpose, uint64_t user_id, const struct now *now)
+        uint64_t user_id, const struct now *now)
 {
         struct path_manager *m = p->m;
 
@@ -121,7 +121,6 @@ void path_ping_send(struct path_peer *p, const struct ip_port *to, uint16_t regi
         ping->region = region;
         ping->sent_us = now->mono_us;
         ping->size = size;
-        ping->purpose = purpose;
         ping->user_id = user_id;
         timer_arm(&m->timers, &ping->timeout, now->mono_us + PING_TIMEOUT_US);
 
@@ -147,7 +146,6 @@ void path_proved(struct path_peer *p, const struct ping *ping, uint64_t latency_
 
         if (!c)
                 return; /* no address of the peer's any more */
-        c->latency_us = latency_us;
         c->ponged_us = now->mono_us;
 
         /* The address we pinged, not the one that answered: it is known to work. */
@@ -221,7 +219,7 @@ void path_peer_full_ping(struct path_peer *p, bool call, const struct now *now)
                 if (!path_udp_reaches(m, &c->addr) || since_us(now, c->pinged_us) < PING_INTERVAL_US)
                         continue;
                 c->pinged_us = now->mono_us;
-                path_ping_send(p, &c->addr, 0, 0, PING_DISCOVERY, 0, now);
+                path_ping_send(p, &c->addr, 0, 0, 0, now);
                 sent_any = true;
         }
         p->full_ping_us = now->mono_us;
@@ -283,7 +281,7 @@ static void heartbeat(struct timer *t, const struct now *now)
         }
         extend_trust_by_data(p);
         if (quality_set(&p->best) && !m->options.silent_disco)
-                path_ping_send(p, &p->best.addr, 0, 0, PING_HEARTBEAT, 0, now);
+                path_ping_send(p, &p->best.addr, 0, 0, 0, now);
         if (wants_full_ping(p, now))
                 path_peer_full_ping(p, true, now);
         timer_arm(&m->timers, &p->heartbeat, now->mono_us + HEARTBEAT_US);
@@ -360,7 +358,7 @@ void path_peer_reset(struct path_peer *p)
                 return;
         for (size_t i = 0; i < p->candidate_count; i++) {
                 struct candidate *c = &p->candidates[i];
-                c->pinged_us = c->ponged_us = c->latency_us = 0;
+                c->pinged_us = c->ponged_us = 0;
         }
         p->full_ping_us = 0;
         path_peer_clear_best(p);

@@ -70,7 +70,6 @@ struct candidate {
         uint64_t ponged_us;    /* last pong */
         uint64_t ping_back_us; /* our last ping in answer to one of theirs */
         uint64_t added_us;
-        uint64_t latency_us;          /* of the last pong; 0: none */
         struct disco_txid heard_txid; /* of the last ping from there */
         bool has_txid;
         bool in_netmap;
@@ -92,7 +91,6 @@ struct path_peer {
         struct public_key netmap_disco; /* as the netmap last said; the peer itself may know newer */
         struct list by_disco;
         uint16_t home_region, heard_region;
-        uint32_t capability;
         bool wireguard_only, expired;
         bool seen;         /* set since path_peers_begin() */
         bool awake;        /* heartbeats run */
@@ -116,8 +114,6 @@ struct path_peer {
         struct path_best announced;
 };
 
-enum ping_purpose { PING_DISCOVERY, PING_HEARTBEAT, PING_USER };
-
 /* A ping sent and not yet answered. */
 struct ping {
         struct disco_txid txid;
@@ -127,8 +123,7 @@ struct ping {
         struct ip_port to; /* IP_NONE: through the relay of region */
         uint16_t region;
         uint64_t sent_us;
-        size_t size; /* 0: unpadded */
-        enum ping_purpose purpose;
+        size_t size;      /* 0: unpadded */
         uint64_t user_id; /* of struct user_ping; 0: none */
 };
 
@@ -270,7 +265,7 @@ void path_peer_call(struct path_peer *p, const struct now *now);
 void path_peer_reset(struct path_peer *p);
 /* region 0: by UDP to `to`. */
 void path_ping_send(struct path_peer *p, const struct ip_port *to, uint16_t region, size_t size,
-        enum ping_purpose purpose, uint64_t user_id, const struct now *now);
+        uint64_t user_id, const struct now *now);
 void path_ping_free(struct ping *ping);
 void path_pings_free(struct path_peer *p);
 /* A pong over UDP proved the path the ping took. */

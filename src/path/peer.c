@@ -221,7 +221,6 @@ enum err path_peer_set(struct path_manager *m, const struct path_peer_config *co
         }
         p->ctx = config->ctx;
         p->home_region = config->home_region;
-        p->capability = config->capability;
         p->wireguard_only = config->wireguard_only;
         p->expired = config->expired;
         p->seen = true;
@@ -293,7 +292,7 @@ void path_udp_failed(struct path_manager *m, const struct ip_port *dst, const st
                         continue;
                 struct candidate *c = path_candidate_find(p, dst);
                 if (c)
-                        c->latency_us = c->ponged_us = 0;
+                        c->ponged_us = 0;
                 path_peer_clear_best(p);
                 path_peer_announce(p);
         }

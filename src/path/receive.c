@@ -54,7 +54,7 @@ static void ping_back(struct path_peer *p, const struct origin *from, const stru
                 since_us(now, c->ping_back_us) < PING_BACK_INTERVAL_US)
                 return;
         c->ping_back_us = c->pinged_us = now->mono_us;
-        path_ping_send(p, &c->addr, 0, 0, PING_DISCOVERY, 0, now);
+        path_ping_send(p, &c->addr, 0, 0, 0, now);
 }
 
 static void ping_by_relay(struct path_manager *m, struct disco_key *dk, const struct origin *from,

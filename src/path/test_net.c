@@ -325,7 +325,6 @@ void test_net_introduce(struct test_host *to, struct test_host *about)
                 .endpoints = list,
                 .endpoint_count = about->endpoint_count,
                 .home_region = about->home,
-                .capability = 119,
                 .ctx = about,
         };
 

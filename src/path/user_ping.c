@@ -80,17 +80,17 @@ static bool ask(struct path_peer *p, size_t size, uint64_t id, const struct now 
         bool fits = size == 0 || wire_size(&p->best.addr, size) <= p->best.wire_mtu;
 
         if (peer_is_trusted(p, now) && fits && path_udp_reaches(p->m, &p->best.addr)) {
-                path_ping_send(p, &p->best.addr, 0, size, PING_USER, id, now);
+                path_ping_send(p, &p->best.addr, 0, size, id, now);
                 return true;
         }
         for (size_t i = 0; i < p->candidate_count; i++) {
                 if (!path_udp_reaches(p->m, &p->candidates[i].addr))
                         continue;
-                path_ping_send(p, &p->candidates[i].addr, 0, size, PING_USER, id, now);
+                path_ping_send(p, &p->candidates[i].addr, 0, size, id, now);
                 asked = true;
         }
         if (peer_relay(p)) {
-                path_ping_send(p, NULL, peer_relay(p), size, PING_USER, id, now);
+                path_ping_send(p, NULL, peer_relay(p), size, id, now);
                 asked = true;
         }
         return asked;

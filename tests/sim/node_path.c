@@ -314,7 +314,6 @@ static void set_peer(struct sim_node *n, const struct tailcfg_node *node)
                 .endpoints = node->endpoints.items,
                 .endpoint_count = node->endpoints.count,
                 .home_region = (uint16_t)node->home_derp,
-                .capability = (uint32_t)node->cap,
                 .expired = node->expired,
         };
         struct link *l = find_link(n, &node->key);

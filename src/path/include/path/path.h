@@ -245,7 +245,6 @@ struct path_peer_config {
         const struct ip_port *endpoints;
         size_t endpoint_count;
         uint16_t home_region; /* 0: unknown */
-        uint32_t capability;  /* version, Node.Cap */
         bool wireguard_only;  /* an ordinary WireGuard server: no disco, no relay */
         bool expired;
         void *ctx; /* handed back in callbacks */
