@@ -65,7 +65,7 @@ void path_ping_free(struct ping *ping)
 
 void path_pings_free(struct path_peer *p)
 {
-        list_each_safe (it, &p->pings)
+        list_each_safe(it, &p->pings)
                 path_ping_free(container_of(it, struct ping, link));
 }
 
@@ -194,7 +194,7 @@ void path_peer_call(struct path_peer *p, const struct now *now)
 void path_calls_send_waiting(struct path_manager *m, const struct now *now)
 {
         (void)now;
-        list_each (it, &m->peer_list) {
+        list_each(it, &m->peer_list) {
                 struct path_peer *p = container_of(it, struct path_peer, link);
                 if (!p->call_waiting)
                         continue;

@@ -111,7 +111,7 @@ void path_manager_free(struct path_manager *m)
         if (!m)
                 return;
         path_user_pings_free(m);
-        list_each_safe (it, &m->peer_list)
+        list_each_safe(it, &m->peer_list)
                 path_peer_free(container_of(it, struct path_peer, link));
         portmap_client_free(m->portmap);
         netcheck_free(m->netcheck);
@@ -132,7 +132,7 @@ const struct public_key *path_disco_key(const struct path_manager *m) { return &
 
 static void announce_all(struct path_manager *m)
 {
-        list_each (it, &m->peer_list)
+        list_each(it, &m->peer_list)
                 path_peer_announce(container_of(it, struct path_peer, link));
 }
 
@@ -209,7 +209,7 @@ void path_set_network(struct path_manager *m, const struct path_network *net, co
 void path_rebound(struct path_manager *m, const struct now *now)
 {
         log_info(&log_path, "sockets bound anew, paths start again", "peers=%zu", m->peers.count);
-        list_each (it, &m->peer_list)
+        list_each(it, &m->peer_list)
                 path_peer_reset(container_of(it, struct path_peer, link));
         path_endpoints_forget(m);
         netcheck_forget(m->netcheck);
@@ -232,7 +232,7 @@ void path_set_options(struct path_manager *m, const struct path_options *options
         update_portmap(m, now);
         if (udp_was_allowed == path_udp_allowed(m))
                 return;
-        list_each (it, &m->peer_list)
+        list_each(it, &m->peer_list)
                 path_peer_reset(container_of(it, struct path_peer, link));
         path_restun(m, "options changed", now);
 }

@@ -244,14 +244,14 @@ void path_peer_remove(struct path_manager *m, const struct public_key *node_key,
 
 void path_peers_begin(struct path_manager *m)
 {
-        list_each (it, &m->peer_list)
+        list_each(it, &m->peer_list)
                 container_of(it, struct path_peer, link)->seen = false;
 }
 
 void path_peers_end(struct path_manager *m, const struct now *now)
 {
         (void)now;
-        list_each_safe (it, &m->peer_list) {
+        list_each_safe(it, &m->peer_list) {
                 struct path_peer *p = container_of(it, struct path_peer, link);
                 if (!p->seen)
                         path_peer_free(p);
@@ -286,7 +286,7 @@ void path_wireguard_from(struct path_manager *m, const struct public_key *peer, 
 void path_udp_failed(struct path_manager *m, const struct ip_port *dst, const struct now *now)
 {
         (void)now;
-        list_each (it, &m->peer_list) {
+        list_each(it, &m->peer_list) {
                 struct path_peer *p = container_of(it, struct path_peer, link);
                 if (p->wireguard_only || !quality_set(&p->best) || !ip_port_equal(&p->best.addr, dst))
                         continue;

@@ -76,7 +76,7 @@ static void ping_by_udp(struct path_manager *m, struct disco_key *dk, const stru
 
         if (!path_udp_allowed(m) || !path_candidate_addr_usable(&from->udp))
                 return;
-        list_each (it, &dk->peers) {
+        list_each(it, &dk->peers) {
                 struct path_peer *p = container_of(it, struct path_peer, by_disco);
                 if (!key_is_zero(&ping->node_key) && !key_equal(&ping->node_key, &p->node_key))
                         continue; /* the disco key has several owners, and this one did not ping */

@@ -5,7 +5,7 @@
 
 static struct user_ping *user_ping_find(struct path_manager *m, uint64_t id)
 {
-        list_each (it, &m->user_pings) {
+        list_each(it, &m->user_pings) {
                 struct user_ping *u = container_of(it, struct user_ping, link);
                 if (u->id == id)
                         return u;
@@ -54,7 +54,7 @@ void path_user_pings_drop(struct path_peer *p)
 {
         struct path_ping_result r = { .status = ERR_NOTFOUND };
 
-        list_each_safe (it, &p->m->user_pings) {
+        list_each_safe(it, &p->m->user_pings) {
                 struct user_ping *u = container_of(it, struct user_ping, link);
                 if (u->peer == p)
                         finish(u, &r);
@@ -63,7 +63,7 @@ void path_user_pings_drop(struct path_peer *p)
 
 void path_user_pings_free(struct path_manager *m)
 {
-        list_each_safe (it, &m->user_pings)
+        list_each_safe(it, &m->user_pings)
                 user_ping_free(container_of(it, struct user_ping, link));
 }
 
