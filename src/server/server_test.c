@@ -1,5 +1,6 @@
 /* Registration, sessions and durability of the engine on virtual time. */
 #include "harness.h"
+#include "proto/map_frame.h"
 
 static void a_single_use_key_registers_once(void **state)
 {
@@ -415,6 +416,63 @@ static void an_approved_route_moves_to_who_is_there(void **state)
         two_nodes_end(&w, &a, &b);
 }
 
+/* The peers of a whole map, decoded from its zstd frames. */
+static size_t decode_full(struct server *s, struct node *viewer, struct arena *a, struct tailcfg_map_response *out)
+{
+        struct server_message *m = mapper_full(s, viewer, true, true);
+        struct buf json = BUF_INIT(64 << 20);
+
+        assert_non_null(m);
+        assert_int_equal(get_le32(m->bytes), m->len - 4);
+        assert_int_equal(map_frame_decompress(slice_make(m->bytes + 4, m->len - 4), &json), OK);
+        assert_int_equal(tailcfg_map_response_decode(arena_copy(a, buf_slice(&json)), a, out), OK);
+        buf_fini(&json);
+        server_message_unref(m);
+        return out->peers.count;
+}
+
+/* Whoever asks, the peers are all the others, in the order of their ids. */
+static void large_maps_come_in_shared_chunks(void **state)
+{
+        enum { N = 200 };
+        static struct client c[N];
+        struct world w;
+        char key[128];
+
+        (void)state;
+        world_init(&w);
+        make_key(&w, ",\"reusable\":true", key, sizeof(key));
+        for (uint8_t i = 0; i < N; i++) {
+                client_init(&c[i], &w, i + 1);
+                client_register_with(&c[i], key);
+        }
+        world_sync(&w);
+        for (int round = 0; round < 2; round++) { /* the second one from the cache, but for what changed */
+                for (size_t i = 0; i < N; i += 33) {
+                        struct node *viewer = tailnet_node_by_machine(&w.server->tailnet, &c[i].machine);
+                        struct arena a = ARENA_INIT(64 << 20);
+                        struct tailcfg_map_response map;
+                        if (!viewer)
+                                continue;
+                        assert_int_equal(decode_full(w.server, viewer, &a, &map), w.server->tailnet.nodes.n - 1);
+                        for (size_t k = 0; k < map.peers.count; k++) {
+                                assert_int_not_equal(map.peers.items[k].id, viewer->id);
+                                assert_true(k == 0 || map.peers.items[k - 1].id < map.peers.items[k].id);
+                                assert_false(slice_is(map.peers.items[k].name, "old.example.net."));
+                        }
+                        arena_fini(&a);
+                }
+                int expected = round == 0 ? 200 : 404;
+                assert_int_equal(admin(&w, "DELETE", "/api/v1/node/70", "", NULL), expected);
+                assert_int_equal(admin(&w, "DELETE", "/api/v1/node/200", "", NULL), expected);
+                assert_int_equal(admin(&w, "POST", "/api/v1/node/10/rename/old", "", NULL), 200);
+                assert_int_equal(admin(&w, "POST", "/api/v1/node/10/rename/new", "", NULL), 200);
+        }
+        for (size_t i = 0; i < N; i++)
+                client_fini(&c[i]);
+        world_fini(&w);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -434,6 +492,8 @@ int main(void)
                 cmocka_unit_test(a_new_node_key_keeps_the_node),
                 cmocka_unit_test(tags_make_a_node_nobodys),
                 cmocka_unit_test(an_approved_route_moves_to_who_is_there),
+                cmocka_unit_test(large_maps_come_in_shared_chunks),
         };
+        log_set_level(LOG_ERROR);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

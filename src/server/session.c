@@ -149,7 +149,8 @@ static void session_flush(struct session *ss, struct round *round)
 
         if (ss->blocked)
                 return;
-        if (mapper_lost_removals(s, ss->cursor))
+        bool own = mapper_is_in_delta(ss->node, ss->cursor);
+        if (mapper_lost_removals(s, ss->cursor) || (own && ss->zstd && mapper_is_mass_change(s, ss->cursor)))
                 ss->needs_full = true;
         if (ss->needs_full) {
                 (void)send_full(ss);
@@ -159,7 +160,7 @@ static void session_flush(struct session *ss, struct round *round)
                 ss->cursor = s->tailnet.change_seq;
                 return;
         }
-        if (mapper_is_in_delta(ss->node, ss->cursor))
+        if (own)
                 m = mapper_delta(s, ss->node->policy_class, ss->node, ss->cursor, ss->zstd);
         else
                 m = shared_delta(s, ss, round);

@@ -330,12 +330,17 @@ void session_restart_all(struct server *s);
 /* A whole map for a node, framed. NULL: out of memory. */
 struct server_message *mapper_full(struct server *s, struct node *viewer, bool zstd, bool is_first);
 /* What changed after `cursor`. One message serves all of a class whose cursor is the
- * same and who are not in it themselves; the others pass themselves as viewer. */
+ * same; those who must be told of themselves (mapper_is_in_delta) pass themselves as
+ * viewer and get their own. A patch of the reader itself may be in the shared one:
+ * clients ignore patches of nodes that are no peers (spec/control.md 7). */
 struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, const struct node *viewer, uint64_t cursor, bool zstd);
 struct server_message *mapper_keepalive(bool zstd);
-/* Whether there is anything to tell; whether the viewer itself is part of it. */
+/* Whether there is anything to tell; whether the viewer needs its own delta. */
 bool mapper_has_news(const struct server *s, const struct node *viewer, uint64_t cursor);
 bool mapper_is_in_delta(const struct node *viewer, uint64_t cursor);
+/* So much changed that whole maps, whose chunks are shared, are less work than deltas
+ * of one's own. */
+bool mapper_is_mass_change(const struct server *s, uint64_t cursor);
 /* So many nodes were removed since the cursor that their ids are forgotten. */
 bool mapper_lost_removals(const struct server *s, uint64_t cursor);
 

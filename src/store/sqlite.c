@@ -255,7 +255,7 @@ static enum err take_lock(struct sqlite_store *ss, struct diag *diag)
                 return diag_set(diag, err_from_errno(errno), "cannot create %s: %s; check permissions and free space", path,
                                 strerror(errno));
         if (flock(ss->lock_fd, LOCK_EX | LOCK_NB) != 0)
-                return diag_set(diag, ERR_STATE, "another weft-control is using %s; stop it first", ss->path);
+                return diag_set(diag, ERR_STATE, "%s is in use by another weft-control; stop that one first", ss->path);
         return OK;
 }
 
