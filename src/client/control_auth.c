@@ -50,6 +50,13 @@ static void try_later(struct control_client *c, const struct now *now, const cha
         control_problem(c, why);
 }
 
+static void refused(struct control_client *c, const struct now *now, const char *why)
+{
+        if (c->calls->refused)
+                c->calls->refused(c->ctx, why);
+        try_later(c, now, why);
+}
+
 static void fetch_key(struct control_client *c, const struct now *now)
 {
         struct buf url = BUF_INIT(64);
@@ -260,7 +267,7 @@ static void judge(struct control_client *c, const struct now *now, const struct 
 
         if (m->error.len) {
                 diag_set(&d, ERR_DENIED, "%.*s", SLICE_ARGS(slice_first(m->error, sizeof(d.text) - 1)));
-                try_later(c, now, d.text);
+                refused(c, now, d.text);
         } else if (c->auth.goal == GOAL_LOGOUT) {
                 finish_logout(c);
         } else if (c->auth.goal == GOAL_EXPIRE) {
@@ -299,7 +306,10 @@ static void register_answered(struct control_client *c, const struct now *now)
                 too_many_requests(c, now);
         } else if (c->auth.x.status != 200) {
                 exchange_refusal(&c->auth.x, &d);
-                try_later(c, now, d.text);
+                if (c->auth.x.status / 100 == 4)
+                        refused(c, now, d.text);
+                else
+                        try_later(c, now, d.text);
         } else if (tailcfg_register_response_decode(buf_slice(&c->auth.x.body), &arena, &m)) {
                 try_later(c, now, "the control server's answer to the login makes no sense");
         } else {

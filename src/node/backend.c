@@ -371,6 +371,7 @@ enum err backend_start(struct backend *b, const struct prefs *update, struct sli
         if (buf_status(&b->auth_key) != OK)
                 return diag_set(diag, ERR_RANGE, "the auth key is longer than %d bytes", AUTH_KEY_MAX);
         buf_clear(&b->auth_url);
+        b->trouble_since_us = 0;
         if (other_server)
                 forget_netmap(b);
         start_control(b);

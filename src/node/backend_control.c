@@ -86,12 +86,30 @@ void backend_control_registered(struct backend *b, const struct tailcfg_register
         };
 }
 
+static bool somebody_waits(const struct backend *b)
+{
+        return b->login != CONTROL_LOGGED_IN && (b->wants_login || !netmap_self(b->netmap));
+}
+
+void backend_control_refused(struct backend *b, const char *text)
+{
+        if (somebody_waits(b))
+                backend_say(b, &(struct notify){ .err_message = slice_str(text) });
+}
+
 void backend_control_problem(struct backend *b, const char *text, const struct now *now)
 {
-        (void)now;
         backend_set_warning(b, WARN_CONTROL, text);
-        if (text && *text && b->login != CONTROL_LOGGED_IN && (b->wants_login || !netmap_self(b->netmap)))
+        if (!text || !*text || !somebody_waits(b)) {
+                b->trouble_since_us = 0;
+                return;
+        }
+        if (!b->trouble_since_us)
+                b->trouble_since_us = now->mono_us;
+        if (now->mono_us - b->trouble_since_us >= TIME_S(TROUBLE_PATIENCE_S)) {
+                b->trouble_since_us = now->mono_us; /* once a while, not with every attempt */
                 backend_say(b, &(struct notify){ .err_message = slice_str(text) });
+        }
 }
 
 /* The profile follows what control says of us: whose node it is, and in which network. */

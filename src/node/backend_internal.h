@@ -23,6 +23,7 @@ struct backend {
         bool wants_login;     /* a person or an auth key is logging in: errors are theirs */
         uint64_t logout_until_us; /* logging out until then; 0: not */
         enum control_login_state login;
+        uint64_t trouble_since_us; /* login has failed since then; 0: it has not */
         struct buf auth_key;  /* for the next registration; wiped once it is done */
         struct buf auth_url;
         struct tailcfg_user_profile registered; /* of the last registration, in `texts` */

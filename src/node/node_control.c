@@ -46,6 +46,13 @@ static void on_problem(void *ctx, const char *text)
         backend_control_problem(n->backend, text, &now);
 }
 
+static void on_refused(void *ctx, const char *text)
+{
+        struct node *n = ctx;
+
+        backend_control_refused(n->backend, text);
+}
+
 static void on_netmap(void *ctx, const struct netmap_changes *changes)
 {
         struct node *n = ctx;
@@ -71,6 +78,7 @@ static const struct control_calls control_calls = {
         .keys_changed = on_keys,
         .registered = on_registered,
         .problem = on_problem,
+        .refused = on_refused,
         .netmap_changed = on_netmap,
         .poll_changed = on_poll,
 };

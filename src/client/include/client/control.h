@@ -74,6 +74,9 @@ struct control_calls {
         void (*registered)(void *ctx, const struct tailcfg_register_response *r);
         /* A sentence about what failed last, "" when it works again. */
         void (*problem)(void *ctx, const char *text);
+        /* The server answered the login with a no; problem() says the same next, and it
+         * is tried again all the same: an administrator may change his mind. */
+        void (*refused)(void *ctx, const char *text);
 
         void (*netmap_changed)(void *ctx, const struct netmap_changes *changes);
         /* The long poll has begun to answer, or has ended. */

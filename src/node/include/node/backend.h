@@ -103,6 +103,10 @@ void backend_control_login_changed(struct backend *b, enum control_login_state s
 void backend_control_auth_url(struct backend *b, struct slice url, const struct now *now);
 void backend_control_registered(struct backend *b, const struct tailcfg_register_response *r);
 void backend_control_problem(struct backend *b, const char *text, const struct now *now);
+/* Who waits for a login learns of a refusal at once, of other trouble when it has
+ * lasted for TROUBLE_PATIENCE_S. */
+enum { TROUBLE_PATIENCE_S = 15 };
+void backend_control_refused(struct backend *b, const char *text);
 void backend_control_netmap(struct backend *b, const struct netmap_changes *changes, const struct now *now);
 void backend_control_poll(struct backend *b, bool is_up, const struct now *now);
 
