@@ -90,6 +90,8 @@ static void done(struct fixture *fx)
                 assert_string_equal(filter_verdict_text(filter_check_out((fx)->flows, &p_)), expected);    \
         } while (0)
 
+#define ALL_PORTS "\"Ports\":{\"First\":0,\"Last\":65535}"
+
 static const char ssh_rule[] =
         "[{\"SrcIPs\":[\"100.64.0.5\"],\"DstPorts\":[{\"IP\":\"100.64.0.9\",\"Ports\":{\"First\":22,\"Last\":22}}],"
         "\"IPProto\":[6]}]";
@@ -166,10 +168,10 @@ static void forms_of_sources_and_destinations(void **state)
         build(&fx,
                 "[{\"SrcIPs\":[\"100.64.0.0-100.115.91.255\",\"bogus\",\"10.0.0.1/8\"],"
                 "\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":80,\"Last\":81}}]},"
-                "{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"fd7a:115c:a1e0::/48\",\"Ports\":{\"First\":0,\"Last\":65535}}],"
+                "{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"fd7a:115c:a1e0::/48\"," ALL_PORTS "}],"
                 "\"IPProto\":[47,6,999]},"
                 "{\"SrcIPs\":[\"cap:ssh-in\"],\"DstPorts\":[{\"IP\":\"100.64.0.9\",\"Ports\":{\"First\":22,\"Last\":22}}]},"
-                "{\"SrcIPs\":[\"100.127.0.1\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}],"
+                "{\"SrcIPs\":[\"100.127.0.1\"],\"DstPorts\":[{\"IP\":\"*\"," ALL_PORTS "}],"
                 "\"IPProto\":[999]}]");
         IN(&fx, "tcp ok", IP_PROTO_TCP, "100.115.91.255:1", "100.64.0.9:80", SYN);
         IN(&fx, "ok", IP_PROTO_UDP, "100.64.0.0:1", "100.64.0.9:81", 0);
@@ -192,7 +194,7 @@ static void rules_that_must_not_be_believed(void **state)
         struct fixture fx;
         struct filter_peer unsigned_peer = peers[0];
 
-        build(&fx, "[{\"SrcIPs\":[\"*\"],\"SrcBits\":[0],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]");
+        build(&fx, "[{\"SrcIPs\":[\"*\"],\"SrcBits\":[0],\"DstPorts\":[{\"IP\":\"*\"," ALL_PORTS "}]}]");
         assert_true(filter_is_invalid(fx.filter));
         IN(&fx, "no rules matched", IP_PROTO_TCP, "100.64.0.5:1", "100.64.0.9:22", SYN);
         done(&fx);
@@ -201,12 +203,12 @@ static void rules_that_must_not_be_believed(void **state)
         build_with(&fx, ssh_rule, false, &unsigned_peer, 1);
         assert_false(filter_is_invalid(fx.filter)); /* the rule does not name it */
         done(&fx);
-        build_with(&fx, "[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]", false,
+        build_with(&fx, "[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\"," ALL_PORTS "}]}]", false,
                 &unsigned_peer, 1);
         assert_true(filter_is_invalid(fx.filter));
         IN(&fx, "no rules matched", IP_PROTO_TCP, "100.64.0.5:1", "100.64.0.9:22", SYN);
         done(&fx);
-        build_with(&fx, "[{\"SrcIPs\":[\"cap:ssh-in\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]",
+        build_with(&fx, "[{\"SrcIPs\":[\"cap:ssh-in\"],\"DstPorts\":[{\"IP\":\"*\"," ALL_PORTS "}]}]",
                 false, &unsigned_peer, 1);
         IN(&fx, "no rules matched", IP_PROTO_TCP, "100.64.0.7:1", "100.64.0.9:22", SYN);
         done(&fx);
@@ -258,7 +260,7 @@ static void cache_notices_a_new_filter(void **state)
         (void)state;
         struct fixture a, b;
         static const char udp_rule[] =
-                "[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]";
+                "[{\"SrcIPs\":[\"*\"],\"DstPorts\":[{\"IP\":\"*\"," ALL_PORTS "}]}]";
 
         build(&a, udp_rule);
         build(&b, ssh_rule);
