@@ -163,7 +163,8 @@ struct node *register_again(struct tx *tx, struct node *n, struct store_node *ro
                 row->hostname = c->hostname;
         }
         n->expiry_told = false;
-        bool whole = !slice_equal(row->given_name, n->row->given_name) || !slice_equal(row->tags, n->row->tags) ||
+        /* Peers were told Expired, which no patch takes back. */
+        bool whole = node_is_expired(s, n) || !slice_equal(row->given_name, n->row->given_name) || !slice_equal(row->tags, n->row->tags) ||
                      row->user_id != n->row->user_id;
         (void)journal_put_node(tx, row);
         settle(tx, n, c);
