@@ -273,6 +273,7 @@ static enum err patch_peer(struct netmap *nm, const struct tailcfg_peer_change *
         if (c->key_expiry.set) {
                 n.key_expiry = c->key_expiry;
                 n.key_expiry.set = c->key_expiry.unix_ns != UNIX_ZERO_DATE;
+                n.expired = false; /* a new date decides anew; patches cannot say it */
         }
         return set_peer(nm, &n);
 }

@@ -139,6 +139,17 @@ static void patches_touch_only_what_they_name(void **state)
         assert_non_null(netmap_peer_by_key(nm, &netmap_peer_by_id(nm, 2)->key));
 }
 
+static void a_new_expiry_ends_expired(void **state)
+{
+        (void)state;
+        assert_int_equal(apply("{\"PeersChanged\":[{\"ID\":2,\"Expired\":true,\"KeyExpiry\":\"2025-01-01T00:00:00Z\"}]}"), OK);
+        assert_true(netmap_peer_by_id(nm, 2)->expired);
+        assert_int_equal(apply("{\"PeersChangedPatch\":[{\"NodeID\":2,\"Online\":true}]}"), OK);
+        assert_true(netmap_peer_by_id(nm, 2)->expired);
+        assert_int_equal(apply("{\"PeersChangedPatch\":[{\"NodeID\":2,\"KeyExpiry\":\"0001-01-01T00:00:00Z\"}]}"), OK);
+        assert_false(netmap_peer_by_id(nm, 2)->expired);
+}
+
 static void seen_and_online_have_shortcuts(void **state)
 {
         (void)state;
@@ -404,6 +415,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(removed_comes_before_changed, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(changed_peers_are_inserted_in_order, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(patches_touch_only_what_they_name, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_new_expiry_ends_expired, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(seen_and_online_have_shortcuts, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(an_offline_patch_does_not_bring_back_an_old_disco_key, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(nor_does_a_full_list, set_up, tear_down),
