@@ -134,6 +134,16 @@ void sim_control_make_key(struct sim_control *c, char *out, size_t size)
         buf_fini(&reply);
 }
 
+void sim_control_expire(struct sim_control *c, int64_t node_id)
+{
+        struct buf reply = BUF_INIT(1 << 16);
+        char path[64];
+
+        snprintf(path, sizeof(path), "/api/v1/node/%lld/expire", (long long)node_id);
+        administer(c, path, "", &reply);
+        buf_fini(&reply);
+}
+
 size_t sim_control_nodes(const struct sim_control *c)
 {
         struct server_counts counts;

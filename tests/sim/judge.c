@@ -5,7 +5,9 @@
  *      directly through both NATs;
  *   2. the control server dies: not one answer is missing;
  *   3. a node is restarted meanwhile: it starts from its cache and is answered again;
- *   4. the control server returns: everything as in 1.
+ *   4. the control server returns: everything as in 1;
+ *   5. the administrator ends a node's key: it asks for a login, gets one with a new
+ *      auth key, and with its new node key is the same node as before.
  */
 #include "sim.h"
 
@@ -13,6 +15,7 @@ enum {
         SETTLE_S = 5,  /* for packets lost while the network still lost some */
         WATCHED_S = 10,
         RESTART_S = 45, /* a peer notices a restart by its own silence: the WireGuard timers */
+        EXPIRE_S = 10,
         RETURN_S = 90,  /* back-off, the new poll, the new disco key's way to the peer */
 };
 
@@ -75,6 +78,24 @@ static void must_run(struct world *w, const char *when)
                 fail(w, HOST_CONTROL, when, "does not know exactly the two");
 }
 
+static void rotate_key(struct world *w, enum host_id h)
+{
+        int64_t id = sim_node_id(w->nodes[h]);
+        char key[200];
+
+        for (unsigned i = 0; i < HOST_COUNT; i++)
+                w->hosts[i].clock_offset_us = 0; /* whether a key is over is a question of clocks */
+        sim_control_expire(w->control, id);
+        world_live_until(w, w->now_us + TIME_S(EXPIRE_S));
+        if (!sim_node_needs_login(w->nodes[h]))
+                fail(w, h, "with its key ended", "does not ask for a login");
+        sim_control_make_key(w->control, key, sizeof(key));
+        sim_node_up(w->nodes[h], key);
+        world_live_until(w, w->now_us + TIME_S(EXPIRE_S));
+        if (sim_node_id(w->nodes[h]) != id)
+                fail(w, h, "with a new key", "has become another node");
+}
+
 void world_judge(struct world *w)
 {
         enum host_id unlucky = (enum host_id)rng_below(&w->rng.rng, NODE_COUNT);
@@ -100,4 +121,9 @@ void world_judge(struct world *w)
         must_run(w, "after control's return");
         must_answer(w, "after control's return");
         must_be_direct(w, "after control's return");
+
+        rotate_key(w, unlucky);
+        must_run(w, "with a new key");
+        must_answer(w, "with a new key");
+        must_be_direct(w, "with a new key");
 }

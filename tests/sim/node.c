@@ -186,6 +186,18 @@ void sim_node_run(struct sim_node *n)
         node_settle(n);
 }
 
+int64_t sim_node_id(const struct sim_node *n)
+{
+        const struct tailcfg_node *self = netmap_self(backend_netmap(n->backend));
+
+        return self ? self->id : 0;
+}
+
+bool sim_node_needs_login(const struct sim_node *n)
+{
+        return n->backend && backend_state(n->backend) == IPN_NEEDS_LOGIN;
+}
+
 bool sim_node_is_running(const struct sim_node *n)
 {
         return n->backend && backend_state(n->backend) == IPN_RUNNING;
@@ -226,10 +238,10 @@ void sim_node_describe(const struct sim_node *n, struct buf *out)
 
         if (best_path(n, &best) && ip_valid(&best.udp.ip))
                 ip_port_format(&best.udp, udp);
-        buf_printf(out, "\n  %s: state=%s poll=%d relay=%d peers=%zu sessions=%u pings=%llu/%llu udp=%s trusted=%d nat=%d keeps-port=%d boots=%llu",
+        buf_printf(out, "\n  %s: state=%s poll=%d relay=%d peers=%zu sessions=%u pings=%llu/%llu udp=%s trusted=%d home=%u heard=%u nat=%d keeps-port=%d boots=%llu",
                    n->name, n->backend ? ipn_state_name(backend_state(n->backend)) : "down",
                    n->backend && backend_in_poll(n->backend), n->derp_is_ready,
                    n->backend ? netmap_peer_count(backend_netmap(n->backend)) : 0, n->live_peers,
                    (unsigned long long)n->pongs, (unsigned long long)n->pings, udp,
-                   best.trusted_until_us >= n->w->now_us, (int)h->filter, h->keeps_port, (unsigned long long)n->boots);
+                   best.trusted_until_us >= n->w->now_us, best.derp_home, best.derp_heard, (int)h->filter, h->keeps_port, (unsigned long long)n->boots);
 }

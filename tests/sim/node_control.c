@@ -196,6 +196,7 @@ static void control_start(void *ctx, const struct backend_control *c)
         if (!n->control)
                 abort();
         control_client_set_disco_key(n->control, &now, path_disco_key(n->path));
+        node_tell_endpoints(n);
 }
 
 void node_control_free(struct control_client **c)

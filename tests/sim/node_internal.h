@@ -74,6 +74,8 @@ void node_path_stop(struct sim_node *n);
 void node_path_apply(struct sim_node *n);
 uint64_t node_path_deadline(const struct sim_node *n);
 void node_path_run(struct sim_node *n);
+/* Our endpoints as they are known now, to a control client that may be new. */
+void node_tell_endpoints(struct sim_node *n);
 void node_send_ping(struct sim_node *n);
 
 /* node_derp.c */

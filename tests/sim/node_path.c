@@ -29,9 +29,8 @@ static void on_path_changed(void *ctx, const struct public_key *peer, void *peer
         (void)best; /* asked for when needed: path_peer_best() */
 }
 
-static void on_endpoints(void *ctx, const struct path_endpoint *list, size_t count)
+static void tell_endpoints(struct sim_node *n, const struct path_endpoint *list, size_t count)
 {
-        struct sim_node *n = ctx;
         struct now now = node_now(n);
         struct ip_port addrs[PATH_ENDPOINTS_MAX];
         int64_t types[PATH_ENDPOINTS_MAX];
@@ -42,6 +41,18 @@ static void on_endpoints(void *ctx, const struct path_endpoint *list, size_t cou
         }
         if (n->control)
                 control_client_set_endpoints(n->control, &now, addrs, types, count);
+}
+
+static void on_endpoints(void *ctx, const struct path_endpoint *list, size_t count)
+{
+        tell_endpoints(ctx, list, count);
+}
+
+void node_tell_endpoints(struct sim_node *n)
+{
+        struct path_endpoint list[PATH_ENDPOINTS_MAX];
+
+        tell_endpoints(n, list, path_endpoints(n->path, list, PATH_ENDPOINTS_MAX));
 }
 
 static void on_netinfo(void *ctx, const struct tailcfg_netinfo *info)

@@ -130,6 +130,8 @@ void sim_control_run(struct sim_control *c);
 void sim_control_accept(struct world *w, struct stream *s);
 /* A new pre-auth key for a single use. */
 void sim_control_make_key(struct sim_control *c, char *out, size_t size);
+/* The administrator ends a node's key: `weft-control nodes expire`. */
+void sim_control_expire(struct sim_control *c, int64_t node_id);
 size_t sim_control_nodes(const struct sim_control *c);
 
 struct sim_relay *sim_relay_new(struct world *w);
@@ -152,6 +154,9 @@ void sim_node_datagram(struct sim_node *n, const struct ip_port *src, uint16_t p
 void sim_node_up(struct sim_node *n, const char *auth_key);
 /* The user, who finds after a restart that a login is needed, says the same again. */
 void sim_node_up_again(struct sim_node *n);
+/* The number that control gave it; 0 before the first map. */
+int64_t sim_node_id(const struct sim_node *n);
+bool sim_node_needs_login(const struct sim_node *n);
 bool sim_node_is_running(const struct sim_node *n);
 /* Whether packets to the other node go by UDP alone now. */
 bool sim_node_is_direct(const struct sim_node *n);
