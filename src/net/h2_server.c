@@ -36,7 +36,8 @@ struct h2_exchange {
         int32_t stream_id;
         struct http_header *headers;
         size_t header_count, header_bytes;
-        struct buf out;        /* of the answer's body, not yet framed */
+        struct buf out;        /* of the answer's body */
+        size_t framed;         /* bytes of out that have gone into frames */
         bool out_done, has_provider, stream_closed, paused, above, wants_writable;
         size_t unacknowledged; /* came while paused */
         struct timer patience; /* for the request's body, then for progress of the answer */
@@ -57,6 +58,11 @@ static struct h2_conn *conn_of(struct http_conn *c)
 static const struct http_limits *limits(const struct h2_conn *c)
 {
         return &c->base.srv->limits;
+}
+
+static size_t unframed(const struct h2_exchange *e)
+{
+        return e->out.len - e->framed;
 }
 
 static struct net_loop *loop_of(const struct h2_conn *c)
@@ -181,25 +187,32 @@ static ssize_t read_out(nghttp2_session *session, int32_t stream_id, uint8_t *bu
 {
         struct h2_exchange *e = source->ptr;
         struct h2_conn *c = ctx;
-        size_t n = e->out.len < cap ? e->out.len : cap;
+        size_t n = unframed(e) < cap ? unframed(e) : cap;
 
         (void)session;
         (void)stream_id;
         if (n == 0 && !e->out_done)
                 return NGHTTP2_ERR_DEFERRED;
         if (n) {
-                memcpy(buf, e->out.ptr, n);
-                buf_consume(&e->out, n);
-                if (e->out.len)
+                memcpy(buf, e->out.ptr + e->framed, n);
+                e->framed += n;
+                if (unframed(e) == 0) {
+                        buf_fini(&e->out); /* a long poll idles for hours */
+                        e->framed = 0;
+                } else if (e->framed >= e->out.len / 2) { /* not every time: a large answer would be moved over and over */
+                        buf_consume(&e->out, e->framed);
+                        e->framed = 0;
+                }
+                if (unframed(e))
                         net_timer_start(loop_of(c), &e->patience, limits(c)->write_ms);
                 else
                         net_timer_stop(loop_of(c), &e->patience);
         }
-        if (e->above && e->out.len <= limits(c)->write_bytes / 2) {
+        if (e->above && unframed(e) <= limits(c)->write_bytes / 2) {
                 e->above = false;
                 e->wants_writable = true;
         }
-        if (e->out_done && e->out.len == 0)
+        if (e->out_done && unframed(e) == 0)
                 *flags |= NGHTTP2_DATA_FLAG_EOF;
         return (ssize_t)n;
 }
@@ -256,7 +269,7 @@ static size_t h2_room(const struct http_exchange *x)
 {
         const struct h2_exchange *e = of(x);
         size_t max = limits(e->conn)->write_bytes;
-        return e->out.len < max ? max - e->out.len : 0;
+        return unframed(e) < max ? max - unframed(e) : 0;
 }
 
 static enum err h2_body(struct http_exchange *x, struct slice bytes, bool whole)
@@ -267,12 +280,12 @@ static enum err h2_body(struct http_exchange *x, struct slice bytes, bool whole)
                 e->above = true;
                 return ERR_LIMIT;
         }
-        if (!e->out.len)
+        if (!unframed(e))
                 net_timer_start(loop_of(e->conn), &e->patience, limits(e->conn)->write_ms);
         buf_append_slice(&e->out, bytes);
         if (buf_status(&e->out) != OK)
                 return ERR_NOMEM;
-        if (e->out.len > limits(e->conn)->write_bytes / 2)
+        if (unframed(e) > limits(e->conn)->write_bytes / 2)
                 e->above = true;
         (void)nghttp2_session_resume_data(e->conn->session, e->stream_id);
         send_soon(e->conn);

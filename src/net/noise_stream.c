@@ -50,6 +50,8 @@ static void flush(struct noise_stream *n)
 
         if (part && net_stream_write(n->base.lower, slice_first(buf_slice(&n->out), part)) == OK)
                 buf_consume(&n->out, part);
+        if (n->out.len == 0)
+                buf_fini(&n->out); /* connections idle for hours */
         if (n->wants_shutdown && n->out.len == 0 && n->phase == PHASE_OPEN)
                 net_stream_shutdown(n->base.lower);
 }
@@ -239,6 +241,8 @@ static void step(struct noise_stream *n)
         while (!n->base.closed && n->base.end == OK && (n->phase != PHASE_OPEN || n->base.reading))
                 if (!take_record(n))
                         break;
+        if (n->in.len == 0)
+                buf_fini(&n->in);
 }
 
 static void on_lower_data(struct net_stream *lower, void *ctx, struct slice data)

@@ -13,7 +13,7 @@
 
 static const struct log tls_log = { "tls" };
 
-enum { HANDSHAKE_MS = 10 * 1000, READ_CHUNK = 16 * 1024 };
+enum { HANDSHAKE_MS = 10 * 1000, READ_CHUNK = 16 * 1024, BIO_KEEP = 4096 };
 
 struct tls_stream {
         struct net_stream base;
@@ -32,6 +32,18 @@ static const struct net_stream_ops tls_ops;
 static struct tls_stream *of(const struct net_stream *s)
 {
         return container_of(s, struct tls_stream, base);
+}
+
+/* A memory BIO keeps the most it ever held; connections idle for hours. */
+static void give_back(BIO *bio)
+{
+        BUF_MEM *held;
+
+        if (BIO_ctrl_pending(bio) > 0 || BIO_get_mem_ptr(bio, &held) != 1 || held->max <= BIO_KEEP)
+                return;
+        BUF_MEM *fresh = BUF_MEM_new();
+        if (fresh)
+                BIO_set_mem_buf(bio, fresh, BIO_CLOSE); /* frees the other */
 }
 
 /* Moves ciphertext down, as much as the lower stream takes. */
@@ -56,6 +68,7 @@ static void flush(struct tls_stream *t)
                                 break;
                         waiting -= (size_t)n;
                 }
+        give_back(t->wbio);
 }
 
 static void fail_handshake(struct tls_stream *t)
@@ -158,6 +171,7 @@ static void read_plain(struct tls_stream *t)
                 }
                 switch (SSL_get_error(t->ssl, r)) {
                 case SSL_ERROR_WANT_READ:
+                        give_back(t->rbio);
                         tell_lower_end(t);
                         break;
                 case SSL_ERROR_ZERO_RETURN:

@@ -49,6 +49,8 @@ static void flush(struct ws_stream *w)
         size_t room = net_stream_room(w->base.lower), part = w->out.len < room ? w->out.len : room;
         if (part && net_stream_write(w->base.lower, slice_first(buf_slice(&w->out), part)) == OK)
                 buf_consume(&w->out, part);
+        if (w->out.len == 0)
+                buf_fini(&w->out); /* connections idle for hours */
         if (w->closing && w->out.len == 0 && !wslay_event_want_write(w->ws))
                 net_stream_shutdown(w->base.lower);
 }
@@ -123,6 +125,8 @@ static ssize_t on_recv(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, in
         }
         memcpy(buf, w->in.ptr, n);
         buf_consume(&w->in, n);
+        if (w->in.len == 0)
+                buf_fini(&w->in);
         return (ssize_t)n;
 }
 
