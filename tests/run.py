@@ -162,7 +162,7 @@ def main():
     parser = argparse.ArgumentParser(prog="./check", description="Builds Weft and runs every test.")
     parser.add_argument("--long", action="store_true", help="add the slow cases: fuzzing 60 s a target, 10,000 seeds, long lab runs")
     parser.add_argument("--fuzz-seconds", type=int, metavar="N", help="fuzz each target this long (5, with --long 60)")
-    parser.add_argument("--only", metavar="STEP", choices=["unit", "asan", "fuzz", "sim", "lab"], help="run one kind of test")
+    parser.add_argument("--only", metavar="STEP", choices=["unit", "asan", "fuzz", "sim", "lab", "interop"], help="run one kind of test")
     options = parser.parse_args()
 
     def wanted(step):
@@ -187,6 +187,9 @@ def main():
     if wanted("lab"):
         say("Lab: real programs in network namespaces")
         pytest("lab", "tests/lab", ["--long"] if options.long else [])
+    if wanted("interop"):
+        say("Interoperability: official clients of the pinned Go modules")
+        pytest("interop", "tests/interop", ["--long"] if options.long else [])
     say(str(TOTALS))
     return 1 if TOTALS.failed else 0
 

@@ -41,13 +41,21 @@ class Relay:
 
 
 class Control:
-    """weft-control serving plain HTTP on its host, its state in the lab's folder."""
+    """weft-control on its host, its state in the lab's folder.
 
-    def __init__(self, host, relays=(), extra=""):
+    It serves plain HTTP, or TLS on port 443 with a certificate of its own: official
+    clients fall back to that port and never return to a plain one (spec/control.md 1.3).
+    """
+
+    def __init__(self, host, relays=(), extra="", tls=False):
         self.host = host
         self.folder = host.lab.folder / f"control-{host.name}"
         self.folder.mkdir()
-        self.url = f"http://{host.ip4}:8080"
+        self.url = f"https://{host.ip4}" if tls else f"http://{host.ip4}:8080"
+        self.listen = "0.0.0.0:443" if tls else "0.0.0.0:8080"
+        self.environment = {}
+        if tls:
+            extra += self.make_certificate()
         paths = []
         for relay in relays:
             path = self.folder / f"derp-{relay.region}.yaml"
@@ -55,7 +63,7 @@ class Control:
             paths.append(str(path))
         self.config = self.folder / "config.yaml"
         self.config.write_text(
-            f"server_url: {self.url}\nlisten_addr: 0.0.0.0:8080\nmetrics_listen_addr: \"\"\n"
+            f"server_url: {self.url}\nlisten_addr: {self.listen}\nmetrics_listen_addr: \"\"\n"
             f"noise:\n  private_key_path: noise.key\n"
             f"prefixes:\n  v4: 100.64.0.0/10\n  v6: fd7a:115c:a1e0::/48\n"
             f"derp:\n  server:\n    enabled: false\n  urls: []\n  paths: {json.dumps(paths)}\n"
@@ -64,6 +72,14 @@ class Control:
             f"unix_socket: {self.folder}/control.sock\nunix_socket_permission: \"0770\"\n" + extra)
         self.program = host.start("control", [BUILD / "weft-control", "-c", self.config, "serve"])
         self.wait_ready()
+
+    def make_certificate(self):
+        """A certificate that clients trust by SSL_CERT_FILE; returns its configuration."""
+        certificate, key = self.folder / "tls.crt", self.folder / "tls.key"
+        self.host.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                      "-subj", "/CN=control", "-addext", f"subjectAltName=IP:{self.host.ip4}", "-keyout", key, "-out", certificate)
+        self.environment = {"SSL_CERT_FILE": str(certificate)}
+        return f"tls_cert_path: {certificate}\ntls_key_path: {key}\n"
 
     def wait_ready(self):
         def healthy():
@@ -101,7 +117,7 @@ class Node:
         self.folder.mkdir()
         self.socket = self.folder / "weftd.sock"
         self.program = host.start("weftd", [
-            BUILD / "weftd", f"--statedir={self.folder}", f"--socket={self.socket}", f"--tun={tun}", *flags], env)
+            BUILD / "weftd", f"--statedir={self.folder}", f"--socket={self.socket}", f"--tun={tun}", *flags], control.environment | (env or {}))
         self.wait_ready()
 
     def wait_ready(self):
