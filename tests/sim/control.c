@@ -134,6 +134,22 @@ void sim_control_make_key(struct sim_control *c, char *out, size_t size)
         buf_fini(&reply);
 }
 
+bool sim_control_visit(struct sim_control *c, struct slice url)
+{
+        struct slice page = SLICE_LIT("https://control.sim/register/");
+        struct buf reply = BUF_INIT(1 << 16), body = BUF_INIT(1000);
+
+        if (!c->server)
+                return false;
+        if (!slice_has_prefix(url, page))
+                world_fail(c->w, "a login page of no known form: %.*s", SLICE_ARGS(url));
+        buf_printf(&body, "{\"user\":\"alice\",\"authId\":\"%.*s\"}", SLICE_ARGS(slice_after(url, page.len)));
+        administer(c, "/api/v1/auth/register", buf_cstr(&body), &reply);
+        buf_fini(&body);
+        buf_fini(&reply);
+        return true;
+}
+
 void sim_control_expire(struct sim_control *c, int64_t node_id)
 {
         struct buf reply = BUF_INIT(1 << 16);

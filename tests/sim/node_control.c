@@ -331,10 +331,23 @@ static void save_cache(void *ctx, const char *profile_id, const struct netmap *n
                 abort();
 }
 
+enum { VISIT_MIN_MS = 300, VISIT_MAX_MS = 5000 };
+
+/* A person visits the page some seconds later, and again while the server is down. */
+static void visit(struct world *w, struct event *e)
+{
+        if (!sim_control_visit(w->control, slice_make(e->bytes, e->len)))
+                event_add(w, w->now_us + TIME_MS(VISIT_MAX_MS), visit, slice_make(e->bytes, e->len));
+}
+
 static void notify(void *ctx, const struct notify *what)
 {
         struct sim_node *n = ctx;
 
+        if (what->browse_to_url.len) {
+                world_say(n->w, "%s: visit %.*s", n->name, SLICE_ARGS(what->browse_to_url));
+                event_add(n->w, n->w->now_us + TIME_MS(rng_between(&n->rng.rng, VISIT_MIN_MS, VISIT_MAX_MS)), visit, what->browse_to_url);
+        }
         if (what->has_state)
                 world_say(n->w, "%s is %s", n->name, ipn_state_name(what->state));
 }

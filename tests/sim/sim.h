@@ -130,6 +130,8 @@ void sim_control_run(struct sim_control *c);
 void sim_control_accept(struct world *w, struct stream *s);
 /* A new pre-auth key for a single use. */
 void sim_control_make_key(struct sim_control *c, char *out, size_t size);
+/* A person opens the login page and says yes. False: control is down. */
+bool sim_control_visit(struct sim_control *c, struct slice url);
 /* The administrator ends a node's key: `weft-control nodes expire`. */
 void sim_control_expire(struct sim_control *c, int64_t node_id);
 size_t sim_control_nodes(const struct sim_control *c);
@@ -150,7 +152,7 @@ void sim_node_crash(struct sim_node *n);
 uint64_t sim_node_deadline(const struct sim_node *n);
 void sim_node_run(struct sim_node *n);
 void sim_node_datagram(struct sim_node *n, const struct ip_port *src, uint16_t port, struct slice datagram);
-/* `weft up --auth-key` */
+/* `weft up --auth-key`; without a key somebody has to visit a page. */
 void sim_node_up(struct sim_node *n, const char *auth_key);
 /* The user, who finds after a restart that a login is needed, says the same again. */
 void sim_node_up_again(struct sim_node *n);

@@ -1,5 +1,5 @@
 /*
- * A world's life. It boots, both nodes log in with single-use keys, faults happen at
+ * A world's life. It boots, both nodes log in with a single-use key or by a page, faults happen at
  * times that the seed chooses, then calm returns, and the world is judged (judge.c).
  */
 #include <stdarg.h>
@@ -218,7 +218,9 @@ static void boot(struct world *w)
         w->relay = sim_relay_new(w);
         for (unsigned i = 0; i < NODE_COUNT; i++) {
                 w->nodes[i] = sim_node_new(w, (enum host_id)i, host_name((enum host_id)i));
-                sim_control_make_key(w->control, key, sizeof(key));
+                key[0] = '\0';
+                if (rng_below(&w->rng.rng, 3))
+                        sim_control_make_key(w->control, key, sizeof(key));
                 sim_node_up(w->nodes[i], key);
         }
 }
