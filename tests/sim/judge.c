@@ -2,7 +2,7 @@
  * What must be true once calm has returned, and what must stay true while the control
  * server is away:
  *   1. both nodes are Running, registered exactly once, and answer each other
- *      directly through both NATs;
+ *      directly through both NATs, by the relay where these allow no direct path;
  *   2. the control server dies: not one answer is missing;
  *   3. a node is restarted meanwhile: it starts from its cache and is answered again;
  *   4. the control server returns: everything as in 1;
@@ -62,7 +62,7 @@ static void must_answer(struct world *w, const char *when)
 
 static void must_be_direct(struct world *w, const char *when)
 {
-        for (unsigned i = 0; i < NODE_COUNT; i++) {
+        for (unsigned i = 0; net_allows_direct(w) && i < NODE_COUNT; i++) {
                 if (!sim_node_is_direct(w->nodes[i]))
                         fail(w, (enum host_id)i, when, "has no direct path");
         }

@@ -1,7 +1,7 @@
 /* Datagrams on their way, and the NATs that they pass. */
 #include "sim.h"
 
-enum { LOWEST_PORT = 1024 };
+enum { LOWEST_PORT = 1024, HARD_ONE_IN = 6 };
 
 static bool is_cut(const struct world *w, enum host_id h)
 {
@@ -17,10 +17,24 @@ void net_init(struct world *w)
                 h->ip = h->has_nat ? ip_v4(192, 168, (uint8_t)(i + 1), 10) : ip_v4(203, 0, 113, (uint8_t)(10 + i));
                 h->outside = h->has_nat ? ip_v4(198, 51, 100, (uint8_t)(i + 1)) : h->ip;
                 h->filter = (enum nat_filter)rng_below(&w->rng.rng, NAT_ADDRESS_PORT + 1);
-                h->keeps_port = rng_below(&w->rng.rng, 2);
+                h->is_hard = rng_below(&w->rng.rng, HARD_ONE_IN) == 0;
+                h->keeps_port = !h->is_hard && rng_below(&w->rng.rng, 2);
                 h->mapping_lifetime_us = TIME_S(rng_between(&w->rng.rng, 30, 180));
                 h->next_port = (uint16_t)rng_between(&w->rng.rng, LOWEST_PORT, 40000);
         }
+}
+
+/* A hard NAT shows each destination another port: the far side must let in what comes
+ * from a port that it has not sent to. */
+bool net_allows_direct(const struct world *w)
+{
+        const struct host *a = &w->hosts[HOST_NODE_A], *b = &w->hosts[HOST_NODE_B];
+
+        if (a->is_hard && b->is_hard)
+                return false;
+        if (a->is_hard)
+                return b->filter != NAT_ADDRESS_PORT;
+        return !b->is_hard || a->filter != NAT_ADDRESS_PORT;
 }
 
 void net_nat_reboot(struct world *w, enum host_id h)
@@ -43,24 +57,25 @@ static bool port_is_taken(const struct world *w, const struct host *h, uint16_t 
 }
 
 /* The mapping of an inner port, made anew if it has none or has lost it. */
-static struct nat_mapping *map_port(struct world *w, struct host *h, uint16_t inside)
+static struct nat_mapping *map_port(struct world *w, struct host *h, uint16_t inside, const struct ip_port *dst)
 {
+        const struct ip_port key = h->is_hard ? *dst : (struct ip_port){ 0 };
         struct nat_mapping *place = &h->mappings[0];
         uint16_t outside;
 
         for (size_t i = 0; i < NAT_MAPPINGS_MAX; i++) {
                 struct nat_mapping *m = &h->mappings[i];
 
-                if (is_alive(w, h, m) && m->inside == inside)
+                if (is_alive(w, h, m) && m->inside == inside && ip_port_equal(&m->dst, &key))
                         return m;
-                if (!is_alive(w, h, m))
-                        place = m;
+                if (is_alive(w, h, place) && (!is_alive(w, h, m) || m->used_at_us < place->used_at_us))
+                        place = m; /* unused, or for longest */
         }
         *place = (struct nat_mapping){ 0 };
         outside = h->keeps_port ? inside : h->next_port++;
         while (outside < LOWEST_PORT || port_is_taken(w, h, outside))
                 outside = h->next_port++;
-        *place = (struct nat_mapping){ .inside = inside, .outside = outside };
+        *place = (struct nat_mapping){ .inside = inside, .outside = outside, .dst = key };
         return place;
 }
 
@@ -140,7 +155,7 @@ void net_send(struct world *w, enum host_id from, uint16_t port, const struct ip
         if (is_cut(w, from))
                 return;
         if (h->has_nat) {
-                struct nat_mapping *m = map_port(w, h, port);
+                struct nat_mapping *m = map_port(w, h, port, dst);
 
                 m->used_at_us = w->now_us;
                 permit(m, dst);

@@ -238,10 +238,10 @@ void sim_node_describe(const struct sim_node *n, struct buf *out)
 
         if (best_path(n, &best) && ip_valid(&best.udp.ip))
                 ip_port_format(&best.udp, udp);
-        buf_printf(out, "\n  %s: state=%s poll=%d relay=%d peers=%zu sessions=%u pings=%llu/%llu udp=%s trusted=%d home=%u heard=%u nat=%d keeps-port=%d boots=%llu",
+        buf_printf(out, "\n  %s: state=%s poll=%d relay=%d peers=%zu sessions=%u pings=%llu/%llu udp=%s trusted=%d home=%u heard=%u nat=%d hard=%d keeps-port=%d boots=%llu",
                    n->name, n->backend ? ipn_state_name(backend_state(n->backend)) : "down",
                    n->backend && backend_in_poll(n->backend), n->derp_is_ready,
                    n->backend ? netmap_peer_count(backend_netmap(n->backend)) : 0, n->live_peers,
                    (unsigned long long)n->pongs, (unsigned long long)n->pings, udp,
-                   best.trusted_until_us >= n->w->now_us, best.derp_home, best.derp_heard, (int)h->filter, h->keeps_port, (unsigned long long)n->boots);
+                   best.trusted_until_us >= n->w->now_us, best.derp_home, best.derp_heard, (int)h->filter, h->is_hard, h->keeps_port, (unsigned long long)n->boots);
 }

@@ -58,13 +58,14 @@ enum host_id { HOST_NODE_A, HOST_NODE_B, HOST_CONTROL, HOST_RELAY, HOST_COUNT };
 enum { NODE_COUNT = 2 };
 const char *host_name(enum host_id h);
 
-/* How a NAT lets packets in; all of them map independently of the destination. */
+/* How a NAT lets packets in. */
 enum nat_filter { NAT_FULL_CONE, NAT_ADDRESS, NAT_ADDRESS_PORT };
 
 enum { NAT_MAPPINGS_MAX = 64, NAT_PERMITS_MAX = 64 };
 
 struct nat_mapping {
         uint16_t inside, outside; /* ports; 0: unused */
+        struct ip_port dst;       /* for this destination only; IP_NONE: for all */
         uint64_t used_at_us;
         struct ip_port permits[NAT_PERMITS_MAX]; /* whom the host has sent to */
         size_t permit_count;
@@ -79,6 +80,7 @@ struct host {
         struct ip_addr outside;
         enum nat_filter filter;
         bool keeps_port;
+        bool is_hard;              /* a mapping of its own for each destination */
         uint64_t mapping_lifetime_us;
         struct nat_mapping mappings[NAT_MAPPINGS_MAX];
         uint16_t next_port;
@@ -87,6 +89,8 @@ struct host {
 void net_init(struct world *w);
 /* A datagram leaves a host from one of its ports; it may or may not arrive. */
 void net_send(struct world *w, enum host_id from, uint16_t port, const struct ip_port *dst, struct slice datagram);
+/* Whether a direct path between the two nodes can exist at all. */
+bool net_allows_direct(const struct world *w);
 /* The NAT in front of a host loses its memory. */
 void net_nat_reboot(struct world *w, enum host_id h);
 
