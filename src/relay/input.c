@@ -4,7 +4,7 @@
 static void on_note_preferred(struct relay_conn *c, const struct now *now, struct slice payload)
 {
         if (payload.len != 1)
-                return conn_close(c, now, RELAY_END_PROTOCOL);
+                return relay_conn_close(c, now, RELAY_END_PROTOCOL);
         bool is_home = payload.ptr[0] == 1;
         if (is_home && !c->is_home)
                 c->relay->stats.homes++;
@@ -19,13 +19,13 @@ static void on_ping(struct relay_conn *c, const struct now *now, struct slice pa
         struct writer w = writer_of(frame, sizeof(frame));
 
         if (payload.len < DERP_PING_LEN)
-                return conn_close(c, now, RELAY_END_PROTOCOL);
+                return relay_conn_close(c, now, RELAY_END_PROTOCOL);
         c->relay->stats.pings++;
         if (c->is_pong_due) /* one answer waits already: faster pings are ignored (3.5) */
                 return;
         derp_frame_write(&w, DERP_PONG, slice_first(payload, DERP_PING_LEN));
         c->is_pong_due = c->is_congested;
-        output_control(c, now, SLICE_ARRAY(frame));
+        relay_output_control(c, now, SLICE_ARRAY(frame));
 }
 
 static void on_mesh_frame(struct relay_conn *c, const struct now *now, const struct derp_frame *f)
@@ -34,16 +34,16 @@ static void on_mesh_frame(struct relay_conn *c, const struct now *now, const str
 
         if (!c->is_mesh) {
                 log_debug(&relay_log, "mesh frame without the mesh key", "type=%s", derp_type_name(f->type));
-                return conn_close(c, now, RELAY_END_TRUST);
+                return relay_conn_close(c, now, RELAY_END_TRUST);
         }
         if (f->type == DERP_FORWARD_PACKET)
-                return route_forwarded(c, now, f->payload);
+                return relay_route_forwarded(c, now, f->payload);
         if (f->type == DERP_WATCH_CONNS)
-                return mesh_watch(c, now);
+                return relay_mesh_watch(c, now);
         if (f->payload.len != KEY_LEN)
-                return conn_close(c, now, RELAY_END_PROTOCOL);
+                return relay_conn_close(c, now, RELAY_END_PROTOCOL);
         memcpy(peer.b, f->payload.ptr, KEY_LEN);
-        mesh_close_peer(c->relay, now, &peer);
+        relay_mesh_close_peer(c->relay, now, &peer);
 }
 
 /* Any frame makes its connection the active one of its node (3.6). */
@@ -59,13 +59,13 @@ static void on_frame(struct relay_conn *c, const struct now *now, const struct d
 {
         if (c->state == CONN_GREETING) {
                 if (f->type != DERP_CLIENT_INFO)
-                        return conn_close(c, now, RELAY_END_GREETING);
-                return login_client_info(c, now, f->payload);
+                        return relay_conn_close(c, now, RELAY_END_GREETING);
+                return relay_login(c, now, f->payload);
         }
         make_active(c);
         switch ((enum derp_type)f->type) {
         case DERP_SEND_PACKET:
-                return route_send(c, now, f->payload);
+                return relay_route_send(c, now, f->payload);
         case DERP_NOTE_PREFERRED:
                 return on_note_preferred(c, now, f->payload);
         case DERP_PING:
@@ -91,7 +91,7 @@ static void on_frame(struct relay_conn *c, const struct now *now, const struct d
 
 /* ---- Holding ------------------------------------------------------------ */
 
-void input_hold(struct relay_conn *c)
+void relay_input_hold(struct relay_conn *c)
 {
         if (c->is_held)
                 return;
@@ -100,13 +100,13 @@ void input_hold(struct relay_conn *c)
 }
 
 /* Works off what came meanwhile, which may hold the input again. */
-void input_resume(struct relay_conn *c, const struct now *now)
+void relay_input_resume(struct relay_conn *c, const struct now *now)
 {
         struct buf held = c->held;
 
         c->is_held = false;
         buf_init(&c->held, DERP_FRAME_MAX);
-        input_bytes(c, now, buf_slice(&held));
+        relay_input_bytes(c, now, buf_slice(&held));
         buf_fini(&held);
         if (c->state != CONN_ENDED && !c->is_held)
                 c->relay->calls->set_reading(c->io, true);
@@ -130,16 +130,16 @@ static void charge(struct relay_conn *c, const struct now *now, size_t frame_len
         if (c->rate_tokens >= 0)
                 return;
         double wait_us = -c->rate_tokens * 1e6 / (double)rate->bytes_per_second;
-        input_hold(c);
+        relay_input_hold(c);
         timer_arm(&c->relay->timers, &c->rate_pause, now->mono_us + (uint64_t)wait_us + 1);
 }
 
-void input_rate_resume(struct timer *t, const struct now *now)
+void relay_input_rate_resume(struct timer *t, const struct now *now)
 {
-        input_resume(container_of(t, struct relay_conn, rate_pause), now);
+        relay_input_resume(container_of(t, struct relay_conn, rate_pause), now);
 }
 
-void input_bytes(struct relay_conn *c, const struct now *now, struct slice bytes)
+void relay_input_bytes(struct relay_conn *c, const struct now *now, struct slice bytes)
 {
         struct derp_frame f;
 
@@ -148,9 +148,9 @@ void input_bytes(struct relay_conn *c, const struct now *now, struct slice bytes
                 if (e == ERR_SHORT)
                         return;
                 if (e == ERR_NOMEM)
-                        return conn_close(c, now, RELAY_END_MEMORY);
+                        return relay_conn_close(c, now, RELAY_END_MEMORY);
                 if (e != OK)
-                        return conn_close(c, now, c->state == CONN_GREETING ? RELAY_END_GREETING : RELAY_END_PROTOCOL);
+                        return relay_conn_close(c, now, c->state == CONN_GREETING ? RELAY_END_GREETING : RELAY_END_PROTOCOL);
                 on_frame(c, now, &f);
                 charge(c, now, DERP_HEADER_LEN + f.payload.len);
         }
@@ -158,5 +158,5 @@ void input_bytes(struct relay_conn *c, const struct now *now, struct slice bytes
                 return;
         buf_append_slice(&c->held, bytes); /* one read's worth: the stream was told to pause */
         if (buf_status(&c->held) != OK)
-                conn_close(c, now, RELAY_END_MEMORY);
+                relay_conn_close(c, now, RELAY_END_MEMORY);
 }

@@ -11,19 +11,19 @@ static void send_server_info(struct relay_conn *c, const struct now *now)
 
         rng_fill(c->relay->rng, nonce, sizeof(nonce));
         if (derp_server_info_write(&info, &c->relay->key, &c->key, nonce, &frame) == OK)
-                output_control(c, now, buf_slice(&frame));
+                relay_output_control(c, now, buf_slice(&frame));
         else
-                conn_close(c, now, RELAY_END_MEMORY);
+                relay_conn_close(c, now, RELAY_END_MEMORY);
         buf_fini(&frame);
 }
 
 static void begin_running(struct relay_conn *c, const struct now *now)
 {
         struct relay *r = c->relay;
-        struct relay_peer *p = peer_obtain(r, &c->key);
+        struct relay_peer *p = relay_peer_obtain(r, &c->key);
 
         if (!p)
-                return conn_close(c, now, RELAY_END_MEMORY);
+                return relay_conn_close(c, now, RELAY_END_MEMORY);
         if (list_empty(&p->conns))
                 r->stats.nodes++;
         c->state = CONN_RUNNING;
@@ -33,7 +33,7 @@ static void begin_running(struct relay_conn *c, const struct now *now)
         timer_arm(&r->timers, &c->deadline, now->mono_us + c->keep_alive_us);
         send_server_info(c, now);
         if (c->state == CONN_RUNNING)
-                mesh_present(r, now, c);
+                relay_mesh_present(r, now, c);
 }
 
 void relay_conn_admit(struct relay_conn *c, const struct now *now, bool allow)
@@ -44,11 +44,11 @@ void relay_conn_admit(struct relay_conn *c, const struct now *now, bool allow)
                 return;
         relay_enter(r);
         if (!allow) {
-                conn_close(c, now, RELAY_END_DENIED); /* no frame: that is the answer (3.8) */
+                relay_conn_close(c, now, RELAY_END_DENIED); /* no frame: that is the answer (3.8) */
         } else {
                 begin_running(c, now);
                 if (c->state == CONN_RUNNING)
-                        input_resume(c, now);
+                        relay_input_resume(c, now);
         }
         relay_leave(r);
 }
@@ -61,7 +61,7 @@ static bool is_mesh_neighbour(const struct relay *r, const struct derp_client_in
                secret_equal(r->mesh_key.b, info->mesh_key.b, sizeof(info->mesh_key.b));
 }
 
-void login_client_info(struct relay_conn *c, const struct now *now, struct slice payload)
+void relay_login(struct relay_conn *c, const struct now *now, struct slice payload)
 {
         struct arena arena = ARENA_INIT(GREETING_ARENA_MAX);
         struct relay *r = c->relay;
@@ -76,7 +76,7 @@ void login_client_info(struct relay_conn *c, const struct now *now, struct slice
         arena_fini(&arena);
         if (e != OK) {
                 log_debug(&relay_log, "greeting refused", "why=%s", err_str(e));
-                return conn_close(c, now, RELAY_END_GREETING);
+                return relay_conn_close(c, now, RELAY_END_GREETING);
         }
         if (c->is_mesh || !r->calls->admit)
                 return begin_running(c, now);
@@ -84,7 +84,7 @@ void login_client_info(struct relay_conn *c, const struct now *now, struct slice
         /* Reading stops, so that what follows the greeting stays in the kernel. The
          * owner bounds its answer; twice the greeting time is for an owner that fails to. */
         c->state = CONN_ADMISSION;
-        input_hold(c);
+        relay_input_hold(c);
         timer_arm(&r->timers, &c->deadline, now->mono_us + TIME_S(2 * RELAY_GREETING_S));
         struct ip_addr source = ip_unmap(c->remote.ip);
         r->calls->admit(r->ctx, c, &c->key, &source);

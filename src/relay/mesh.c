@@ -30,10 +30,10 @@ static void send_present(struct relay_conn *to, const struct now *now, const str
         if (present.flags == 0)
                 present.flags = DERP_PRESENT_REGULAR;
         derp_peer_present_write(&w, &present);
-        output_control(to, now, SLICE_ARRAY(frame));
+        relay_output_control(to, now, SLICE_ARRAY(frame));
 }
 
-void mesh_watch(struct relay_conn *c, const struct now *now)
+void relay_mesh_watch(struct relay_conn *c, const struct now *now)
 {
         struct relay *r = c->relay;
         struct relay_peer *p;
@@ -43,40 +43,40 @@ void mesh_watch(struct relay_conn *c, const struct now *now)
         list_push_back(&r->watchers, &c->watching);
         r->stats.watchers++;
         for (size_t i = 0; (p = table_next(&r->peers, &i));) {
-                const struct relay_conn *active = peer_active(p);
+                const struct relay_conn *active = relay_peer_active(p);
                 if (active)
                         send_present(c, now, active);
         }
 }
 
-void mesh_present(struct relay *r, const struct now *now, const struct relay_conn *c)
+void relay_mesh_present(struct relay *r, const struct now *now, const struct relay_conn *c)
 {
         list_each(it, &r->watchers)
                 send_present(container_of(it, struct relay_conn, watching), now, c);
 }
 
-void mesh_gone(struct relay *r, const struct now *now, const struct public_key *key)
+void relay_mesh_gone(struct relay *r, const struct now *now, const struct public_key *key)
 {
         uint8_t frame[DERP_HEADER_LEN + KEY_LEN + 1];
         struct writer w = writer_of(frame, sizeof(frame));
 
         derp_peer_gone_write(&w, key, DERP_GONE_DISCONNECTED);
         list_each(it, &r->watchers)
-                output_control(container_of(it, struct relay_conn, watching), now, SLICE_ARRAY(frame));
+                relay_output_control(container_of(it, struct relay_conn, watching), now, SLICE_ARRAY(frame));
 }
 
-void mesh_close_peer(struct relay *r, const struct now *now, const struct public_key *key)
+void relay_mesh_close_peer(struct relay *r, const struct now *now, const struct public_key *key)
 {
         struct relay_peer *p;
 
         /* Looked up each time: the last connection takes the peer with it. */
-        while ((p = relay_peer_find(r, key)) && peer_active(p))
-                conn_close(peer_active(p), now, RELAY_END_CLOSE_PEER);
+        while ((p = relay_peer_find(r, key)) && relay_peer_active(p))
+                relay_conn_close(relay_peer_active(p), now, RELAY_END_CLOSE_PEER);
 }
 
 /* ---- Routes ------------------------------------------------------------- */
 
-struct relay_forwarder *mesh_forwarder(const struct relay_peer *p)
+struct relay_forwarder *relay_mesh_forwarder(const struct relay_peer *p)
 {
         return container_of(p->routes.next, struct route, of_peer)->forwarder;
 }
@@ -99,7 +99,7 @@ static void route_free(struct relay *r, const struct now *now, struct route *rou
         list_remove(&route->of_forwarder);
         free(route);
         r->stats.routes--;
-        peer_release(r, now, p);
+        relay_peer_release(r, now, p);
 }
 
 enum err relay_route_add(struct relay *r, const struct now *now, struct relay_forwarder *f,
@@ -109,14 +109,14 @@ enum err relay_route_add(struct relay *r, const struct now *now, struct relay_fo
                 return OK;
         if (!f->routes.next)
                 list_init(&f->routes);
-        struct relay_peer *p = peer_obtain(r, node);
+        struct relay_peer *p = relay_peer_obtain(r, node);
         if (!p)
                 return ERR_NOMEM;
         if (route_find(p, f))
                 return OK;
         struct route *route = calloc(1, sizeof(*route));
         if (!route) {
-                peer_release(r, now, p);
+                relay_peer_release(r, now, p);
                 return ERR_NOMEM;
         }
         route->peer = p;

@@ -17,12 +17,12 @@ enum {
         CONTROL_MESH_MAX = 16 << 20,  /* a neighbour that watches: 56 bytes a client */
 };
 
-void output_init(struct relay_conn *c)
+void relay_output_init(struct relay_conn *c)
 {
         buf_init(&c->control, CONTROL_MAX);
         for (int kind = 0; kind < RELAY_KINDS; kind++)
                 list_init(&c->queues[kind].packets);
-        c->write_deadline.fire = output_expired;
+        c->write_deadline.fire = relay_output_expired;
 }
 
 /* ---- Queues ------------------------------------------------------------- */
@@ -44,7 +44,7 @@ static void count_drop(struct relay_conn *c, enum relay_drop why, int kind)
         c->relay->stats.dropped[why][kind]++;
 }
 
-void output_fini(struct relay_conn *c)
+void relay_output_fini(struct relay_conn *c)
 {
         struct packet *p;
 
@@ -125,7 +125,7 @@ static void write_packet(struct relay_conn *c, const struct now *now, const stru
         write_through(c, now, slice_make(head, (size_t)(w.p - w.start)), packet);
 }
 
-void output_control(struct relay_conn *c, const struct now *now, struct slice frame)
+void relay_output_control(struct relay_conn *c, const struct now *now, struct slice frame)
 {
         if (!c->is_congested)
                 return write_through(c, now, frame, (struct slice){ 0 });
@@ -140,7 +140,7 @@ void output_control(struct relay_conn *c, const struct now *now, struct slice fr
                 doom(c, now, RELAY_END_MEMORY);
 }
 
-void output_packet(struct relay_conn *c, const struct now *now, const struct public_key *src, struct slice packet)
+void relay_output_packet(struct relay_conn *c, const struct now *now, const struct public_key *src, struct slice packet)
 {
         if (c->is_congested)
                 queue_push(c, derp_looks_like_disco(packet) ? RELAY_DISCO : RELAY_OTHER, src, packet);
@@ -148,7 +148,7 @@ void output_packet(struct relay_conn *c, const struct now *now, const struct pub
                 write_packet(c, now, src, packet);
 }
 
-void output_drain(struct relay_conn *c, const struct now *now)
+void relay_output_drain(struct relay_conn *c, const struct now *now)
 {
         struct buf control = c->control;
         struct packet *p;
@@ -166,12 +166,12 @@ void output_drain(struct relay_conn *c, const struct now *now)
         }
 }
 
-void output_expired(struct timer *t, const struct now *now)
+void relay_output_expired(struct timer *t, const struct now *now)
 {
         struct relay_conn *c = container_of(t, struct relay_conn, write_deadline);
 
         if (c->relay->calls->queued(c->io) < c->write_mark)
                 arm_write_deadline(c, now); /* slow, but it moves */
         else
-                conn_close(c, now, RELAY_END_SLOW);
+                relay_conn_close(c, now, RELAY_END_SLOW);
 }

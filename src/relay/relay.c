@@ -66,10 +66,10 @@ void relay_free(struct relay *r)
         list_each(it, &r->conns) {
                 struct relay_conn *c = container_of(it, struct relay_conn, link);
                 list_remove(&c->watching);
-                flows_of_conn_clear(c);
+                relay_flows_clear(c);
         }
         while (!list_empty(&r->conns))
-                conn_close(container_of(r->conns.next, struct relay_conn, link), &never, RELAY_END_STOP);
+                relay_conn_close(container_of(r->conns.next, struct relay_conn, link), &never, RELAY_END_STOP);
         relay_leave(r);
         table_fini(&r->flows);
         table_fini(&r->peers);
@@ -125,7 +125,7 @@ static void keep_alive(struct relay_conn *c, const struct now *now)
 
         if (!c->is_congested) { /* else more than enough is on its way */
                 c->relay->stats.keep_alives++;
-                output_control(c, now, SLICE_ARRAY(frame));
+                relay_output_control(c, now, SLICE_ARRAY(frame));
         }
         timer_arm(&c->relay->timers, &c->deadline, now->mono_us + c->keep_alive_us);
 }
@@ -135,11 +135,11 @@ static void deadline(struct timer *t, const struct now *now)
         struct relay_conn *c = container_of(t, struct relay_conn, deadline);
 
         if (c->is_doomed)
-                conn_close(c, now, c->doom);
+                relay_conn_close(c, now, c->doom);
         else if (c->state == CONN_RUNNING)
                 keep_alive(c, now);
         else
-                conn_close(c, now, c->state == CONN_ADMISSION ? RELAY_END_DENIED : RELAY_END_GREETING);
+                relay_conn_close(c, now, c->state == CONN_ADMISSION ? RELAY_END_DENIED : RELAY_END_GREETING);
 }
 
 enum err relay_accept(struct relay *r, const struct now *now, const struct ip_port *remote, bool is_not_ideal,
@@ -165,10 +165,10 @@ enum err relay_accept(struct relay *r, const struct now *now, const struct ip_po
         c->keep_alive_us = rng_between(r->rng, TIME_S(RELAY_KEEP_ALIVE_S),
                                        TIME_S(RELAY_KEEP_ALIVE_S + RELAY_KEEP_ALIVE_JITTER_S) - 1);
         c->deadline.fire = deadline;
-        c->rate_pause.fire = input_rate_resume;
+        c->rate_pause.fire = relay_input_rate_resume;
         derp_decoder_init(&c->decoder, DERP_AT_SERVER);
         buf_init(&c->held, DERP_FRAME_MAX);
-        output_init(c);
+        relay_output_init(c);
         list_init(&c->flows);
         list_push_back(&r->conns, &c->link);
         if (++r->stats.conns > r->stats.peak_conns)
@@ -177,7 +177,7 @@ enum err relay_accept(struct relay *r, const struct now *now, const struct ip_po
         timer_arm(&r->timers, &c->deadline, now->mono_us + TIME_S(RELAY_GREETING_S));
         *out = c;
         derp_server_key_write(&r->public_key, frame);
-        output_control(c, now, SLICE_ARRAY(frame));
+        relay_output_control(c, now, SLICE_ARRAY(frame));
         return OK;
 }
 
@@ -200,8 +200,8 @@ static void conn_unlink(struct relay_conn *c, const struct now *now, enum relay_
         timer_cancel(&r->timers, &c->deadline);
         timer_cancel(&r->timers, &c->write_deadline);
         timer_cancel(&r->timers, &c->rate_pause);
-        output_fini(c);
-        flows_of_conn_clear(c);
+        relay_output_fini(c);
+        relay_flows_clear(c);
         if (list_linked(&c->watching)) {
                 list_remove(&c->watching);
                 r->stats.watchers--;
@@ -218,12 +218,12 @@ static void conn_unlink(struct relay_conn *c, const struct now *now, enum relay_
         c->peer = NULL;
         if (list_empty(&p->conns)) {
                 r->stats.nodes--;
-                mesh_gone(r, now, &p->key);
-                peer_release(r, now, p);
+                relay_mesh_gone(r, now, &p->key);
+                relay_peer_release(r, now, p);
         }
 }
 
-void conn_close(struct relay_conn *c, const struct now *now, enum relay_end why)
+void relay_conn_close(struct relay_conn *c, const struct now *now, enum relay_end why)
 {
         if (c->state == CONN_ENDED)
                 return;
@@ -246,7 +246,7 @@ void relay_conn_input(struct relay_conn *c, const struct now *now, struct slice 
         struct relay *r = c->relay;
 
         relay_enter(r);
-        input_bytes(c, now, bytes);
+        relay_input_bytes(c, now, bytes);
         relay_leave(r);
 }
 
@@ -255,7 +255,7 @@ void relay_conn_writable(struct relay_conn *c, const struct now *now)
         struct relay *r = c->relay;
 
         relay_enter(r);
-        output_drain(c, now);
+        relay_output_drain(c, now);
         relay_leave(r);
 }
 

@@ -28,7 +28,7 @@ static void decide(struct io_conn *c, bool allow)
 
         list_remove(&c->asked);
         relay_conn_admit(c->conn, &now, allow); /* c may be gone now */
-        io_schedule(io);
+        relay_io_schedule(io);
 }
 
 void relay_io_answer(struct relay_io *io, uint64_t ticket, bool allow)
@@ -135,7 +135,7 @@ static enum err ask_local(struct io_conn *c, const struct public_key *node)
 
 /* ---- The question ------------------------------------------------------- */
 
-void io_admit(void *ctx, struct relay_conn *conn, const struct public_key *node, const struct ip_addr *source)
+void relay_io_admit(void *ctx, struct relay_conn *conn, const struct public_key *node, const struct ip_addr *source)
 {
         struct relay_io *io = ctx;
         struct io_conn *c = relay_conn_io(conn);

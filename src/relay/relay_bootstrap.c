@@ -56,7 +56,7 @@ static void refresh(struct timer *t, const struct now *now)
         net_timer_start(b->loop, &b->refresh, REFRESH_MS);
 }
 
-void bootstrap_free(struct bootstrap *b)
+void relay_bootstrap_free(struct bootstrap *b)
 {
         if (!b)
                 return;
@@ -82,11 +82,11 @@ enum err relay_io_set_bootstrap_names(struct relay_io *io, const char *const *na
                 struct name *n = &b->names[b->count];
                 n->host = strdup(names[b->count]);
                 if (!n->host) {
-                        bootstrap_free(b);
+                        relay_bootstrap_free(b);
                         return ERR_NOMEM;
                 }
         }
-        bootstrap_free(io->bootstrap);
+        relay_bootstrap_free(io->bootstrap);
         io->bootstrap = b;
         struct now now = net_loop_now(io->loop);
         refresh(&b->refresh, &now);
@@ -114,7 +114,7 @@ static const struct name *find(const struct bootstrap *b, struct slice host)
 }
 
 /* ?q=name gives that one if it is ours; anything else gives them all. */
-void bootstrap_answer(struct bootstrap *b, struct http_exchange *x)
+void relay_bootstrap_answer(struct bootstrap *b, struct http_exchange *x)
 {
         struct buf body = BUF_INIT(1 << 20);
         struct slice q = { 0 };

@@ -26,7 +26,7 @@ static void derp_websocket(struct relay_io *io, struct http_exchange *x, const s
         struct net_stream *stream;
 
         if (ws_accept(x, "derp", &stream) == OK)
-                io_accept(io, stream, client, is_not_ideal);
+                relay_io_accept(io, stream, client, is_not_ideal);
 }
 
 /* The client showed by knowing the key from the TLS chain that no answer is needed:
@@ -36,7 +36,7 @@ static void derp_fast_start(struct relay_io *io, struct http_exchange *x, const 
         struct net_stream *stream;
 
         if (http_hijack(x, &stream) == OK)
-                io_accept(io, stream, client, is_not_ideal);
+                relay_io_accept(io, stream, client, is_not_ideal);
         else
                 http_respond_text(x, 426, "DERP needs HTTP/1.1.\n");
 }
@@ -50,7 +50,7 @@ static void derp_upgrade(struct relay_io *io, struct http_exchange *x, const str
         http_add_header_str(x, "Derp-Version", "2");
         http_add_header_str(x, "Derp-Public-Key", key);
         if (http_upgrade(x, "DERP", &stream) == OK)
-                io_accept(io, stream, client, is_not_ideal);
+                relay_io_accept(io, stream, client, is_not_ideal);
         else
                 http_respond_text(x, 426, "DERP needs HTTP/1.1.\n");
 }
@@ -130,7 +130,7 @@ bool relay_io_handle(struct relay_io *io, struct http_exchange *x)
         else if (slice_is(path, "/derp/probe") || slice_is(path, "/derp/latency-check"))
                 probe(x);
         else if (slice_is(path, "/bootstrap-dns"))
-                bootstrap_answer(io->bootstrap, x);
+                relay_bootstrap_answer(io->bootstrap, x);
         else
                 return relay_io_handle_204(x);
         return true;

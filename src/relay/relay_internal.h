@@ -106,46 +106,46 @@ extern const struct log relay_log;
 void relay_enter(struct relay *r);
 void relay_leave(struct relay *r);
 /* Ends c from inside. */
-void conn_close(struct relay_conn *c, const struct now *now, enum relay_end why);
+void relay_conn_close(struct relay_conn *c, const struct now *now, enum relay_end why);
 
 /* login.c */
-void login_client_info(struct relay_conn *c, const struct now *now, struct slice payload);
+void relay_login(struct relay_conn *c, const struct now *now, struct slice payload);
 
 /* input.c: frames; holding and resuming the input */
-void input_bytes(struct relay_conn *c, const struct now *now, struct slice bytes);
-void input_hold(struct relay_conn *c);
-void input_resume(struct relay_conn *c, const struct now *now);
-void input_rate_resume(struct timer *t, const struct now *now);
+void relay_input_bytes(struct relay_conn *c, const struct now *now, struct slice bytes);
+void relay_input_hold(struct relay_conn *c);
+void relay_input_resume(struct relay_conn *c, const struct now *now);
+void relay_input_rate_resume(struct timer *t, const struct now *now);
 
 /* output.c */
-void output_init(struct relay_conn *c);
-void output_fini(struct relay_conn *c);
+void relay_output_init(struct relay_conn *c);
+void relay_output_fini(struct relay_conn *c);
 /* A small frame, before any packet that waits. */
-void output_control(struct relay_conn *c, const struct now *now, struct slice frame);
-void output_packet(struct relay_conn *c, const struct now *now, const struct public_key *src, struct slice packet);
-void output_drain(struct relay_conn *c, const struct now *now);
-void output_expired(struct timer *t, const struct now *now);
+void relay_output_control(struct relay_conn *c, const struct now *now, struct slice frame);
+void relay_output_packet(struct relay_conn *c, const struct now *now, const struct public_key *src, struct slice packet);
+void relay_output_drain(struct relay_conn *c, const struct now *now);
+void relay_output_expired(struct timer *t, const struct now *now);
 
 /* route.c */
 struct relay_peer *relay_peer_find(const struct relay *r, const struct public_key *key);
-struct relay_peer *peer_obtain(struct relay *r, const struct public_key *key); /* NULL: no memory */
+struct relay_peer *relay_peer_obtain(struct relay *r, const struct public_key *key); /* NULL: no memory */
 /* Frees it if nothing is left of it, and tells those who got packets from it. */
-void peer_release(struct relay *r, const struct now *now, struct relay_peer *p);
-void flows_of_conn_clear(struct relay_conn *c);
-static inline struct relay_conn *peer_active(const struct relay_peer *p)
+void relay_peer_release(struct relay *r, const struct now *now, struct relay_peer *p);
+void relay_flows_clear(struct relay_conn *c);
+static inline struct relay_conn *relay_peer_active(const struct relay_peer *p)
 {
         return list_empty(&p->conns) ? NULL : container_of(p->conns.next, struct relay_conn, of_peer);
 }
 /* From a client of ours; and from a neighbour, which is never passed on. */
-void route_send(struct relay_conn *from, const struct now *now, struct slice payload);
-void route_forwarded(struct relay_conn *from, const struct now *now, struct slice payload);
+void relay_route_send(struct relay_conn *from, const struct now *now, struct slice payload);
+void relay_route_forwarded(struct relay_conn *from, const struct now *now, struct slice payload);
 
 /* mesh.c */
 /* p has a route. */
-struct relay_forwarder *mesh_forwarder(const struct relay_peer *p);
-void mesh_watch(struct relay_conn *c, const struct now *now);
-void mesh_present(struct relay *r, const struct now *now, const struct relay_conn *c);
-void mesh_gone(struct relay *r, const struct now *now, const struct public_key *key);
-void mesh_close_peer(struct relay *r, const struct now *now, const struct public_key *key);
+struct relay_forwarder *relay_mesh_forwarder(const struct relay_peer *p);
+void relay_mesh_watch(struct relay_conn *c, const struct now *now);
+void relay_mesh_present(struct relay *r, const struct now *now, const struct relay_conn *c);
+void relay_mesh_gone(struct relay *r, const struct now *now, const struct public_key *key);
+void relay_mesh_close_peer(struct relay *r, const struct now *now, const struct public_key *key);
 
 #endif

@@ -71,7 +71,7 @@ static void on_data(struct net_stream *s, void *ctx, struct slice data)
 
         (void)s;
         relay_conn_input(c->conn, &now, data); /* c may be gone now */
-        io_schedule(io);
+        relay_io_schedule(io);
 }
 
 static void on_writable(struct net_stream *s, void *ctx)
@@ -82,7 +82,7 @@ static void on_writable(struct net_stream *s, void *ctx)
 
         (void)s;
         relay_conn_writable(c->conn, &now);
-        io_schedule(io);
+        relay_io_schedule(io);
 }
 
 static void on_end(struct net_stream *s, void *ctx, enum err why)
@@ -94,7 +94,7 @@ static void on_end(struct net_stream *s, void *ctx, enum err why)
         log_debug(&relay_io_log, "connection ended", "why=%s %s", err_str(why), net_stream_why(s));
         relay_conn_end(c->conn, &now);
         conn_free(c);
-        io_schedule(io);
+        relay_io_schedule(io);
 }
 
 static const struct net_stream_handler stream_handler = {
@@ -103,7 +103,7 @@ static const struct net_stream_handler stream_handler = {
         .on_end = on_end,
 };
 
-void io_accept(struct relay_io *io, struct net_stream *stream, const struct ip_addr *client, bool is_not_ideal)
+void relay_io_accept(struct relay_io *io, struct net_stream *stream, const struct ip_addr *client, bool is_not_ideal)
 {
         struct ip_port remote = { *client, net_stream_peer(stream).port };
         struct now now = net_loop_now(io->loop);
@@ -125,12 +125,12 @@ void io_accept(struct relay_io *io, struct net_stream *stream, const struct ip_a
                 return;
         }
         net_stream_set_handler(stream, &stream_handler, c);
-        io_schedule(io);
+        relay_io_schedule(io);
 }
 
 /* ---- The whole ---------------------------------------------------------- */
 
-void io_schedule(struct relay_io *io)
+void relay_io_schedule(struct relay_io *io)
 {
         uint64_t at_us = relay_deadline(io->engine);
 
@@ -145,7 +145,7 @@ static void on_deadline(struct timer *t, const struct now *now)
         struct relay_io *io = container_of(t, struct relay_io, timer);
 
         relay_tick(io->engine, now);
-        io_schedule(io);
+        relay_io_schedule(io);
 }
 
 static bool copy_text(char **to, const char *from)
@@ -157,7 +157,7 @@ static bool copy_text(char **to, const char *from)
 enum err relay_io_new(const struct relay_io_config *config, struct relay_io **out, struct diag *d)
 {
         static const struct relay_calls open_calls = { conn_write, conn_queued, conn_set_reading, conn_close, NULL };
-        static const struct relay_calls asking_calls = { conn_write, conn_queued, conn_set_reading, conn_close, io_admit };
+        static const struct relay_calls asking_calls = { conn_write, conn_queued, conn_set_reading, conn_close, relay_io_admit };
         struct http_url url;
 
         if (config->admission == RELAY_ADMIT_URL && http_url_parse(config->verify_url, &url) != OK)
@@ -205,10 +205,10 @@ void relay_io_free(struct relay_io *io)
 {
         if (!io)
                 return;
-        links_free(io); /* first: their routes lead into the engine */
+        relay_links_free(io); /* first: their routes lead into the engine */
         if (io->engine)
                 relay_free(io->engine); /* closes every struct io_conn */
-        bootstrap_free(io->bootstrap);
+        relay_bootstrap_free(io->bootstrap);
         net_timer_stop(io->loop, &io->timer);
         key_wipe(&io->key, sizeof(io->key));
         key_wipe(&io->mesh_key, sizeof(io->mesh_key));

@@ -47,18 +47,18 @@ extern const struct log relay_io_log;
 
 /* relay_io.c */
 /* Sets the timer to the engine's deadline; after every call into the engine. */
-void io_schedule(struct relay_io *io);
+void relay_io_schedule(struct relay_io *io);
 /* A stream whose upgrade is through; takes it. */
-void io_accept(struct relay_io *io, struct net_stream *stream, const struct ip_addr *client, bool is_not_ideal);
+void relay_io_accept(struct relay_io *io, struct net_stream *stream, const struct ip_addr *client, bool is_not_ideal);
 
 /* relay_admit.c: relay_calls.admit */
-void io_admit(void *ctx, struct relay_conn *conn, const struct public_key *node, const struct ip_addr *source);
+void relay_io_admit(void *ctx, struct relay_conn *conn, const struct public_key *node, const struct ip_addr *source);
 
 /* relay_bootstrap.c */
-void bootstrap_free(struct bootstrap *b);
-void bootstrap_answer(struct bootstrap *b, struct http_exchange *x); /* b may be NULL */
+void relay_bootstrap_free(struct bootstrap *b);
+void relay_bootstrap_answer(struct bootstrap *b, struct http_exchange *x); /* b may be NULL */
 
 /* relay_link.c */
-void links_free(struct relay_io *io);
+void relay_links_free(struct relay_io *io);
 
 #endif

@@ -16,6 +16,7 @@ enum {
         RETRY_MS = 5000,
         WRITE_STALL_MS = 5000,     /* a neighbour that takes nothing for so long is given up */
         WRITE_LIMIT = 512 << 10,
+        STABLE_S = 60,             /* a link that held so long was a good one */
 };
 
 struct mesh_link {
@@ -24,12 +25,13 @@ struct mesh_link {
         char *host, *dial_name;
         uint16_t port;
         bool is_plain, is_up, is_self;
+        unsigned losses; /* one after the other; said when 1, 2, 4, 8... */
+        uint64_t up_us;
         struct net_dial *dial;
         struct net_stream *stream;
         struct derp_client client;
         struct relay_forwarder forwarder;
         struct timer retry, watchdog, stall;
-        struct log_limit log_limit;
 };
 
 static void link_dial(struct mesh_link *l);
@@ -46,14 +48,22 @@ static void watchdog_set(struct mesh_link *l)
                 net_timer_start_at(l->io->loop, &l->watchdog, at_us);
 }
 
+/* A neighbour that is away for a day is not worth a line every five seconds. */
+static bool is_worth_a_line(const struct mesh_link *l)
+{
+        return (l->losses & (l->losses - 1)) == 0;
+}
+
 static void link_down(struct mesh_link *l, const char *why)
 {
         struct now now = net_loop_now(l->io->loop);
 
-        if (l->is_up)
-                log_warn(&relay_io_log, "mesh link lost", "neighbour=%s why=%s", l->host, why);
-        else if (!l->is_self && log_allow(&l->log_limit, now.mono_us))
-                log_warn(&relay_io_log, "mesh link failed", "neighbour=%s why=%s", l->host, why);
+        if (l->is_up && now.mono_us > l->up_us + TIME_S(STABLE_S))
+                l->losses = 0;
+        l->losses++;
+        if (!l->is_self && is_worth_a_line(l))
+                log_warn(&relay_io_log, l->is_up ? "mesh link lost" : "mesh link failed", "neighbour=%s times=%u why=%s", l->host,
+                         l->losses, why);
         l->is_up = false;
         derp_client_stop(&l->client);
         net_stream_close(l->stream);
@@ -61,7 +71,7 @@ static void link_down(struct mesh_link *l, const char *why)
         net_timer_stop(l->io->loop, &l->watchdog);
         net_timer_stop(l->io->loop, &l->stall);
         relay_routes_clear(l->io->engine, &now, &l->forwarder);
-        io_schedule(l->io);
+        relay_io_schedule(l->io);
         if (!l->is_self)
                 net_timer_start(l->io->loop, &l->retry, RETRY_MS);
 }
@@ -109,7 +119,9 @@ static void client_ready(void *ctx, const struct public_key *server)
                 return;
         }
         l->is_up = true;
-        log_info(&relay_io_log, "mesh link is up", "neighbour=%s", l->host);
+        l->up_us = net_loop_now(l->io->loop).mono_us;
+        if (is_worth_a_line(l))
+                log_info(&relay_io_log, "mesh link is up", "neighbour=%s", l->host);
 }
 
 static void client_present(void *ctx, const struct derp_peer_present *peer)
@@ -171,7 +183,7 @@ static void on_data(struct net_stream *s, void *ctx, struct slice data)
                 return;
         }
         watchdog_set(l);
-        io_schedule(l->io);
+        relay_io_schedule(l->io);
 }
 
 static void on_writable(struct net_stream *s, void *ctx)
@@ -259,7 +271,7 @@ static void link_free(struct mesh_link *l)
         free(l);
 }
 
-void links_free(struct relay_io *io)
+void relay_links_free(struct relay_io *io)
 {
         while (!list_empty(&io->links))
                 link_free(container_of(io->links.next, struct mesh_link, link));

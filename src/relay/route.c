@@ -25,7 +25,7 @@ struct relay_peer *relay_peer_find(const struct relay *r, const struct public_ke
         return table_get(&r->peers, key_slice(key));
 }
 
-struct relay_peer *peer_obtain(struct relay *r, const struct public_key *key)
+struct relay_peer *relay_peer_obtain(struct relay *r, const struct public_key *key)
 {
         struct relay_peer *p = relay_peer_find(r, key);
 
@@ -65,7 +65,7 @@ static void flow_free(struct flow *f)
         free(f);
 }
 
-void flows_of_conn_clear(struct relay_conn *c)
+void relay_flows_clear(struct relay_conn *c)
 {
         while (!list_empty(&c->flows))
                 flow_free(container_of(c->flows.next, struct flow, of_conn));
@@ -103,10 +103,10 @@ static void send_peer_gone(struct relay_conn *to, const struct now *now, const s
         struct writer w = writer_of(frame, sizeof(frame));
 
         derp_peer_gone_write(&w, peer, reason);
-        output_control(to, now, SLICE_ARRAY(frame));
+        relay_output_control(to, now, SLICE_ARRAY(frame));
 }
 
-void peer_release(struct relay *r, const struct now *now, struct relay_peer *p)
+void relay_peer_release(struct relay *r, const struct now *now, struct relay_peer *p)
 {
         struct list *it;
 
@@ -160,44 +160,44 @@ static void unknown_destination(struct relay_conn *from, const struct now *now, 
         }
 }
 
-void route_send(struct relay_conn *from, const struct now *now, struct slice payload)
+void relay_route_send(struct relay_conn *from, const struct now *now, struct slice payload)
 {
         struct relay *r = from->relay;
         struct public_key dst;
         struct slice packet;
 
         if (derp_packet_parse(payload, &dst, &packet) != OK)
-                return conn_close(from, now, RELAY_END_PROTOCOL);
+                return relay_conn_close(from, now, RELAY_END_PROTOCOL);
         r->stats.packets_in[kind_of(packet)]++;
         r->stats.bytes_in += packet.len;
 
         struct relay_peer *p = relay_peer_find(r, &dst);
         if (!p)
                 return unknown_destination(from, now, &dst, packet);
-        struct relay_conn *to = peer_active(p);
+        struct relay_conn *to = relay_peer_active(p);
         if (to) {
                 note_flow(to, from->peer);
-                return output_packet(to, now, &from->key, packet);
+                return relay_output_packet(to, now, &from->key, packet);
         }
-        struct relay_forwarder *f = mesh_forwarder(p);
+        struct relay_forwarder *f = relay_mesh_forwarder(p);
         r->stats.forwarded_out++;
         f->forward(f, &from->key, &dst, packet);
 }
 
-void route_forwarded(struct relay_conn *from, const struct now *now, struct slice payload)
+void relay_route_forwarded(struct relay_conn *from, const struct now *now, struct slice payload)
 {
         struct relay *r = from->relay;
         struct public_key src, dst;
         struct slice packet;
 
         if (derp_forward_parse(payload, &src, &dst, &packet) != OK)
-                return conn_close(from, now, RELAY_END_PROTOCOL);
+                return relay_conn_close(from, now, RELAY_END_PROTOCOL);
         r->stats.packets_in[kind_of(packet)]++;
         r->stats.bytes_in += packet.len;
         r->stats.forwarded_in++;
 
         struct relay_peer *p = relay_peer_find(r, &dst);
-        struct relay_conn *to = p ? peer_active(p) : NULL;
+        struct relay_conn *to = p ? relay_peer_active(p) : NULL;
         if (!to) {
                 r->stats.dropped[RELAY_DROP_UNKNOWN_DEST_ON_FWD][kind_of(packet)]++;
                 return;
@@ -205,5 +205,5 @@ void route_forwarded(struct relay_conn *from, const struct now *now, struct slic
         struct relay_peer *sender = relay_peer_find(r, &src); /* unknown if our watch of it lags behind */
         if (sender)
                 note_flow(to, sender);
-        output_packet(to, now, &src, packet);
+        relay_output_packet(to, now, &src, packet);
 }
