@@ -12,7 +12,7 @@
 #include "control_dial.h"
 
 enum {
-        HEADERS_MAX = 4,
+        HINTS_MAX = 2,
         FETCH_TIMEOUT_MS = 30000,
         PLAIN_SKIPPED_S = 120, /* after a dial to an https server (spec/control.md 1.3) */
         FETCH_BODY_MAX = 64 << 10,
@@ -28,7 +28,7 @@ struct carried {
         enum control_transport transport;
         const char *method;
         char *url;
-        char hints[2][KEY_TEXT_MAX];
+        char hints[HINTS_MAX][KEY_TEXT_MAX];
         struct buf body;
         struct http_call *call;   /* inside Noise, once there is a connection */
         bool is_cut;              /* its connection was taken away: to be ended */
@@ -137,11 +137,11 @@ static void on_done(void *ctx, enum err e, const struct diag *d)
         end(r, e == ERR_AUTH ? ERR_CLOSED : e, d ? d->text : NULL);
 }
 
-static size_t make_headers(const struct carried *r, struct http_header headers[static HEADERS_MAX])
+static size_t make_headers(const struct carried *r, struct http_header headers[static HINTS_MAX])
 {
         size_t n = 0;
 
-        for (size_t i = 0; i < 2; i++) {
+        for (size_t i = 0; i < HINTS_MAX; i++) {
                 if (r->hints[i][0])
                         headers[n++] = (struct http_header){ SLICE_LIT("ts-lb"), slice_str(r->hints[i]) };
         }
@@ -151,7 +151,7 @@ static size_t make_headers(const struct carried *r, struct http_header headers[s
 static void begin_call(struct carried *r)
 {
         static const struct http_call_events events = { .on_head = on_head, .on_data = on_data, .on_done = on_done };
-        struct http_header headers[HEADERS_MAX];
+        struct http_header headers[HINTS_MAX];
         struct http_url url;
         struct http_ask ask = {
                 .method = r->method,
@@ -324,7 +324,7 @@ static void wire_request(void *ctx, const struct control_request *rq)
         r->id = rq->id;
         r->transport = rq->transport;
         r->method = rq->method;
-        for (size_t i = 0; i < 2; i++)
+        for (size_t i = 0; i < HINTS_MAX; i++)
                 snprintf(r->hints[i], sizeof(r->hints[i]), "%.*s", SLICE_ARGS(rq->load_balancer[i]));
         buf_init(&r->body, SIZE_MAX);
         buf_append_slice(&r->body, rq->body);

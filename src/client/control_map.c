@@ -95,14 +95,15 @@ static void hear_common(struct control_client *c, const struct now *now, const s
 static enum err hear(struct control_client *c, const struct now *now, const struct tailcfg_map_response *m)
 {
         const struct netmap_changes *changes;
+        uint64_t poll = c->map.x.id;
         enum err e;
 
-        hear_common(c, now, m);
         set_up(c, true);
-        if (m->keep_alive)
-                return OK;
-        if (m->debug && c->calls->debug)
+        hear_common(c, now, m);
+        if (m->debug && !m->keep_alive && c->calls->debug)
                 c->calls->debug(c->ctx, m->debug);
+        if (m->keep_alive || c->map.x.id != poll) /* or a listener has ended this poll */
+                return OK;
         e = netmap_apply(c->netmap, m, now, &changes);
         if (e)
                 return e;
