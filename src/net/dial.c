@@ -138,9 +138,11 @@ static void proxy_data(struct net_stream *s, void *ctx, struct slice data)
         const char *head = buf_cstr(&d->proxy_head), *end = strstr(head, "\r\n\r\n");
         if (!end)
                 return;
-        if (strncmp(head, "HTTP/1.", 7) != 0 || !slice_is(slice_first(slice_after(slice_str(head), 8), 4), " 200")) {
+        if (strncmp(head, "HTTP/1.", 7) != 0 ||
+                !slice_is(slice_first(slice_after(slice_str(head), 8), 4), " 200")) {
                 char text[128];
-                snprintf(text, sizeof(text), "the proxy refuses: %.*s", (int)strcspn(head, "\r\n") > 80 ? 80 : (int)strcspn(head, "\r\n"), head);
+                snprintf(text, sizeof(text), "the proxy refuses: %.*s",
+                        (int)strcspn(head, "\r\n") > 80 ? 80 : (int)strcspn(head, "\r\n"), head);
                 finish(d, ERR_DENIED, text);
                 return;
         }
@@ -155,7 +157,8 @@ static void start_proxy(struct net_dial *d)
         struct buf request = BUF_INIT(4096);
         bool is_v6 = strchr(d->host, ':') != NULL;
 
-        buf_printf(&request, "CONNECT %s%s%s:%u HTTP/1.1\r\n", is_v6 ? "[" : "", d->host, is_v6 ? "]" : "", d->port);
+        buf_printf(&request, "CONNECT %s%s%s:%u HTTP/1.1\r\n", is_v6 ? "[" : "", d->host, is_v6 ? "]" : "",
+                d->port);
         buf_printf(&request, "Host: %s%s%s:%u\r\n", is_v6 ? "[" : "", d->host, is_v6 ? "]" : "", d->port);
         if (d->proxy.auth[0])
                 buf_printf(&request, "Proxy-Authorization: Basic %s\r\n", d->proxy.auth);
@@ -209,7 +212,8 @@ static void on_connected(uv_connect_t *req, int status)
 /* A socket of our own, because the mark must be on it before it connects. */
 static int open_marked(const struct net_dial *d, const struct ip_addr *ip)
 {
-        int fd = socket(ip->family == IP_V4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        int fd = socket(
+                ip->family == IP_V4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
         if (fd >= 0 && d->mark && !ip_is_loopback(ip))
                 (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &d->mark, sizeof(d->mark));
@@ -262,7 +266,8 @@ static void next_attempt(struct net_dial *d)
         }
         if (list_empty(&d->attempts)) {
                 struct diag why = d->last;
-                finish(d, d->last_err ? d->last_err : ERR_NOTFOUND, why.text[0] ? why.text : "no address of the wanted kind");
+                finish(d, d->last_err ? d->last_err : ERR_NOTFOUND,
+                        why.text[0] ? why.text : "no address of the wanted kind");
         }
 }
 
@@ -293,7 +298,8 @@ static void interleave(struct net_dial *d, const struct ip_addr *addrs, size_t c
         for (size_t taken = 0; taken < count; taken++) {
                 size_t pick = count;
                 for (size_t i = 0; i < count; i++)
-                        if (!used[i] && (pick == count || (addrs[i].family == want && addrs[pick].family != want)))
+                        if (!used[i] &&
+                                (pick == count || (addrs[i].family == want && addrs[pick].family != want)))
                                 pick = i;
                 used[pick] = true;
                 bool wanted = addrs[pick].family == IP_V4 ? !d->only_v6 : !d->only_v4;
@@ -303,7 +309,8 @@ static void interleave(struct net_dial *d, const struct ip_addr *addrs, size_t c
         }
 }
 
-static void on_resolved(void *ctx, enum err e, const struct ip_addr *addrs, size_t count, const struct diag *why)
+static void on_resolved(
+        void *ctx, enum err e, const struct ip_addr *addrs, size_t count, const struct diag *why)
 {
         struct net_dial *d = ctx;
 
@@ -330,7 +337,9 @@ static void on_begin(struct net_task *task)
                 next_attempt(d);
                 return;
         }
-        struct net_resolve_options o = { .name = name, .only_v4 = d->only_v4, .only_v6 = d->only_v6, .mark = d->mark };
+        struct net_resolve_options o = {
+                .name = name, .only_v4 = d->only_v4, .only_v6 = d->only_v6, .mark = d->mark
+        };
         enum err e = net_resolve_start(d->loop, &o, on_resolved, d, &d->resolve);
         if (e)
                 finish(d, e, "cannot ask for its address");
@@ -359,12 +368,14 @@ static enum err copy_tls(struct net_dial *d, const struct tls_client_options *tl
         }
         buf_append_slice(&d->ca_pem, tls->ca_pem);
         d->tls.ca_pem = buf_slice(&d->ca_pem);
-        bool is_whole = d->server_name && (!tls->verify_name || d->verify_name) && buf_status(&d->ca_pem) == OK;
+        bool is_whole =
+                d->server_name && (!tls->verify_name || d->verify_name) && buf_status(&d->ca_pem) == OK;
         return is_whole ? OK : ERR_NOMEM;
 }
 
 enum err net_dial_start(struct net_loop *loop, const struct net_dial_options *o,
-        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct diag *d), void *ctx, struct net_dial **out)
+        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct diag *d), void *ctx,
+        struct net_dial **out)
 {
         struct net_dial *d = calloc(1, sizeof(*d));
         struct diag proxy_diag = { "" };
@@ -397,7 +408,8 @@ enum err net_dial_start(struct net_loop *loop, const struct net_dial_options *o,
                 return e;
         }
         if (!d->proxy.host[0])
-                interleave(d, o->addrs, o->addr_count < NET_DIAL_ADDRS_MAX ? o->addr_count : NET_DIAL_ADDRS_MAX);
+                interleave(
+                        d, o->addrs, o->addr_count < NET_DIAL_ADDRS_MAX ? o->addr_count : NET_DIAL_ADDRS_MAX);
         net_timer_start(loop, &d->deadline, o->timeout_ms ? o->timeout_ms : DEFAULT_TIMEOUT_MS);
         net_loop_defer(loop, &d->begin);
         if (out)

@@ -74,7 +74,9 @@ static void connects_to_a_literal(void **state)
         struct outcome o;
         struct recorder r;
 
-        dial(state, &(struct net_dial_options){ .host = "127.0.0.1", .port = serve(&srv, *state, "127.0.0.1") }, &o);
+        dial(state,
+                &(struct net_dial_options){ .host = "127.0.0.1", .port = serve(&srv, *state, "127.0.0.1") },
+                &o);
         assert_int_equal(o.e, OK);
         recorder_attach(&r, o.s);
         assert_int_equal(net_stream_write(r.s, SLICE_LIT("hello")), OK);
@@ -88,7 +90,9 @@ static void finds_localhost_in_the_hosts_file(void **state)
         struct server srv = { 0 };
         struct outcome o;
 
-        dial(state, &(struct net_dial_options){ .host = "localhost", .port = serve(&srv, *state, "127.0.0.1") }, &o);
+        dial(state,
+                &(struct net_dial_options){ .host = "localhost", .port = serve(&srv, *state, "127.0.0.1") },
+                &o);
         assert_int_equal(o.e, OK);
         net_stream_close(o.s);
         run_until(*state, srv.r.s);
@@ -102,7 +106,9 @@ static void takes_the_address_that_answers(void **state)
         struct ip_addr addrs[] = { ip_v4(127, 0, 0, 2), ip_v4(127, 0, 0, 1) };
         uint16_t port = serve(&srv, *state, "127.0.0.1"); /* nobody listens on 127.0.0.2 */
 
-        dial(state, &(struct net_dial_options){ .host = "x.test", .port = port, .addrs = addrs, .addr_count = 2 }, &o);
+        dial(state,
+                &(struct net_dial_options){ .host = "x.test", .port = port, .addrs = addrs, .addr_count = 2 },
+                &o);
         assert_int_equal(o.e, OK);
         net_stream_close(o.s);
         run_until(*state, srv.r.s);
@@ -129,12 +135,17 @@ static void speaks_tls(void **state)
         struct buf cert = BUF_INIT(1 << 16), key = BUF_INIT(1 << 16);
 
         assert_int_equal(tls_make_self_signed("relay.test", &cert, &key, NULL), OK);
-        assert_int_equal(tls_server_new(&(struct tls_server_options){ .cert_pem = buf_slice(&cert), .key_pem = buf_slice(&key) },
-                                 &srv.tls, &d), OK);
+        assert_int_equal(tls_server_new(&(struct tls_server_options){ .cert_pem = buf_slice(&cert),
+                                                .key_pem = buf_slice(&key) },
+                                 &srv.tls, &d),
+                OK);
         struct ip_addr here = ip_v4(127, 0, 0, 1);
         struct tls_client_options trusting = { .ca_pem = buf_slice(&cert) }, strict = { 0 };
-        struct net_dial_options options = { .host = "relay.test", .port = serve(&srv, *state, "127.0.0.1"), .addrs = &here,
-                .addr_count = 1, .tls = &trusting };
+        struct net_dial_options options = { .host = "relay.test",
+                .port = serve(&srv, *state, "127.0.0.1"),
+                .addrs = &here,
+                .addr_count = 1,
+                .tls = &trusting };
         dial(state, &options, &o);
         assert_int_equal(o.e, OK);
         assert_true(tls_is(o.s));
@@ -163,8 +174,9 @@ static void goes_through_a_proxy(void **state)
         struct net_dial_options options = { .host = "control.test", .port = 80, .use_proxy = true };
         assert_int_equal(net_dial_start(*state, &options, on_done, &o, NULL), OK);
         run_until(*state, srv.r.got.len && strstr(buf_cstr(&srv.r.got), "\r\n\r\n"));
-        assert_string_equal(buf_cstr(&srv.r.got), "CONNECT control.test:80 HTTP/1.1\r\nHost: control.test:80\r\n"
-                                                  "Proxy-Authorization: Basic bWU6c2VjcmV0\r\n\r\n");
+        assert_string_equal(buf_cstr(&srv.r.got),
+                "CONNECT control.test:80 HTTP/1.1\r\nHost: control.test:80\r\n"
+                "Proxy-Authorization: Basic bWU6c2VjcmV0\r\n\r\n");
         assert_int_equal(net_stream_write(srv.r.s, SLICE_LIT("HTTP/1.1 200 OK\r\n\r\nfirst bytes")), OK);
         run_until(*state, o.calls);
         assert_int_equal(o.e, OK);
@@ -196,8 +208,9 @@ static void the_environment_chooses_the_proxy(void **state)
         static const struct {
                 const char *host;
                 bool proxied;
-        } cases[] = { { "a.test", true }, { "skip.test", false }, { "b.skip.test", false }, { "noskip.test", true },
-                { "x.inner.test", false }, { "10.1.2.3", false }, { "11.1.2.3", true }, { "127.0.0.1", false }, { "localhost", false } };
+        } cases[] = { { "a.test", true }, { "skip.test", false }, { "b.skip.test", false },
+                { "noskip.test", true }, { "x.inner.test", false }, { "10.1.2.3", false },
+                { "11.1.2.3", true }, { "127.0.0.1", false }, { "localhost", false } };
         for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
                 assert_int_equal(proxy_from_environment(cases[i].host, true, &p, &d), OK);
                 assert_int_equal(p.host[0] != '\0', cases[i].proxied);
@@ -283,7 +296,8 @@ struct found {
 static void on_found(void *ctx, enum err e, const struct ip_addr *addrs, size_t count, const struct diag *d)
 {
         (void)d;
-        *(struct found *)ctx = (struct found){ ((struct found *)ctx)->calls + 1, e, count, count ? addrs[0] : (struct ip_addr){ 0 } };
+        *(struct found *)ctx = (struct found){ ((struct found *)ctx)->calls + 1, e, count,
+                count ? addrs[0] : (struct ip_addr){ 0 } };
 }
 
 static void asks_a_name_server(void **state)

@@ -33,7 +33,8 @@ static void put_head(struct h1_conn *c, struct http_exchange *x, const uint64_t 
         http_date(net_loop_now(c->base.srv->loop).unix_us, date);
         buf_printf(out, "HTTP/1.1 %u %s\r\nDate: %s\r\n", x->status, http_status_text(x->status), date);
         for (unsigned i = 0; i < x->out_count; i++)
-                buf_printf(out, "%.*s: %.*s\r\n", SLICE_ARGS(x->out_headers[i].name), SLICE_ARGS(x->out_headers[i].value));
+                buf_printf(out, "%.*s: %.*s\r\n", SLICE_ARGS(x->out_headers[i].name),
+                        SLICE_ARGS(x->out_headers[i].value));
         if (!http_status_has_body(x->status))
                 ;
         else if (length)
@@ -57,7 +58,8 @@ static void h1_head_out(struct http_exchange *x, const uint64_t *length)
         /* A body nobody has read stands between us and the next request; HTTP/1.0 knows
          * the end of an unannounced body only by the end of the connection. */
         c->is_chunked = !length && c->parser.http_minor > 0 && http_status_has_body(x->status);
-        if (!x->body_done || c->base.srv->closing || (!length && !c->is_chunked && http_status_has_body(x->status)))
+        if (!x->body_done || c->base.srv->closing ||
+                (!length && !c->is_chunked && http_status_has_body(x->status)))
                 c->keep_alive = false;
         if (http_list_has(x->out_headers, x->out_count, "Connection", "close"))
                 c->keep_alive = false;

@@ -57,7 +57,8 @@ static int on_head(http_parser *p)
 
         if (!call)
                 return -1;
-        if (h1_head_copy(&h->head, &call->arena, &call->response_headers, &call->response_count, &target) != OK)
+        if (h1_head_copy(&h->head, &call->arena, &call->response_headers, &call->response_count, &target) !=
+                OK)
                 return -1;
         h1_head_fini(&h->head);
         h1_head_init(&h->head, RESPONSE_HEAD_MAX, RESPONSE_FIELDS_MAX);
@@ -123,9 +124,10 @@ static void send_next(struct h1_client *h)
         if (h->current || c->ended || list_empty(&c->calls))
                 return;
         struct http_call *call = container_of(c->calls.next, struct http_call, link);
-        bool has_body = call->body.len > 0 || (strcmp(call->method, "GET") != 0 && strcmp(call->method, "HEAD") != 0);
-        h1_write_request(&request, call->method, call->target, call->authority, call->headers, call->header_count,
-                has_body ? (int64_t)call->body.len : -1);
+        bool has_body =
+                call->body.len > 0 || (strcmp(call->method, "GET") != 0 && strcmp(call->method, "HEAD") != 0);
+        h1_write_request(&request, call->method, call->target, call->authority, call->headers,
+                call->header_count, has_body ? (int64_t)call->body.len : -1);
         buf_append_slice(&request, buf_slice(&call->body));
         enum err e = buf_status(&request);
         if (!e) {
@@ -224,15 +226,17 @@ static void on_stream_end(struct net_stream *s, void *ctx, enum err why)
         struct h1_client *h = ctx;
 
         if (why == ERR_CLOSED && h->current)
-                (void)http_parser_execute(&h->parser, &settings, NULL, 0); /* a body that ends with the connection */
+                (void)http_parser_execute(
+                        &h->parser, &settings, NULL, 0); /* a body that ends with the connection */
         if (!h->base.freed)
                 client_end(&h->base, why, net_stream_why(s));
 }
 
-static const struct net_stream_handler stream_handler = { .on_data = on_stream_data, .on_end = on_stream_end };
+static const struct net_stream_handler stream_handler = { .on_data = on_stream_data,
+        .on_end = on_stream_end };
 
-enum err h1_client_new(struct net_stream *s, void (*on_end)(void *ctx, enum err why, const struct diag *d), void *ctx,
-        struct http_client **out)
+enum err h1_client_new(struct net_stream *s, void (*on_end)(void *ctx, enum err why, const struct diag *d),
+        void *ctx, struct http_client **out)
 {
         struct h1_client *h = calloc(1, sizeof(*h));
 

@@ -127,9 +127,10 @@ static void refuse(struct h1_conn *c, unsigned status)
                 return;
         }
         log_debug(&lg, "request refused", "status=%u", status);
-        buf_printf(&out, "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
-                "Content-Length: %zu\r\n\r\n%s", status, http_status_text(status), strlen(http_status_text(status)),
-                http_status_text(status));
+        buf_printf(&out,
+                "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+                "Content-Length: %zu\r\n\r\n%s",
+                status, http_status_text(status), strlen(http_status_text(status)), http_status_text(status));
         bool is_sent = buf_status(&out) == OK && net_stream_write(c->base.s, buf_slice(&out)) == OK;
         buf_fini(&out);
         h1_die(c, is_sent);
@@ -455,9 +456,7 @@ void h1_serve(struct http_server *srv, struct net_stream *s, void *conn_ctx)
         struct h1_conn *c = calloc(1, sizeof(*c));
 
         if (!c) {
-                net_stream_close(s);
-                if (srv->calls->on_conn_end)
-                        srv->calls->on_conn_end(srv->ctx, conn_ctx);
+                http_conn_refuse(srv, s, conn_ctx);
                 return;
         }
         http_conn_init(&c->base, &conn_ops, srv, s, conn_ctx);

@@ -30,7 +30,7 @@ enum err MUST_USE h1_head_name(struct h1_head *h, struct slice bytes);
 enum err MUST_USE h1_head_value(struct h1_head *h, struct slice bytes);
 
 /* Copies into the arena: everything in *headers and *target lives there. */
-enum err MUST_USE h1_head_copy(const struct h1_head *h, struct arena *a, struct http_header **headers, size_t *count,
-        struct slice *target);
+enum err MUST_USE h1_head_copy(const struct h1_head *h, struct arena *a, struct http_header **headers,
+        size_t *count, struct slice *target);
 
 #endif

@@ -29,7 +29,8 @@ static struct h2_client *of(struct http_client *c)
 /* One call at a time, from the start: its user may end any of the others. */
 static void tell_writable(struct h2_client *h)
 {
-        for (struct list *it = h->base.calls.next; !h->base.freed && !h->base.ended && it != &h->base.calls;) {
+        for (struct list *it = h->base.calls.next;
+                !h->base.freed && !h->base.ended && it != &h->base.calls;) {
                 struct http_call *call = container_of(it, struct http_call, link);
                 it = it->next;
                 if (!call->wants_writable)
@@ -49,11 +50,13 @@ static void send_frames(struct h2_client *h)
                 if (n == 0)
                         break;
                 if (n < 0 || net_stream_write(h->base.s, slice_make(bytes, (size_t)n)) != OK) {
-                        client_end(&h->base, ERR_CLOSED, n < 0 ? nghttp2_strerror((int)n) : net_stream_why(h->base.s));
+                        client_end(&h->base, ERR_CLOSED,
+                                n < 0 ? nghttp2_strerror((int)n) : net_stream_why(h->base.s));
                         return;
                 }
         }
-        if (!h->base.freed && !h->base.ended && !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
+        if (!h->base.freed && !h->base.ended && !nghttp2_session_want_read(h->session) &&
+                !nghttp2_session_want_write(h->session))
                 client_end(&h->base, ERR_CLOSED, "the server closed the connection");
         tell_writable(h);
 }
@@ -72,8 +75,8 @@ static void send_soon(struct h2_client *h)
                 net_loop_defer(net_stream_loop(h->base.s), &h->send);
 }
 
-static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t cap, uint32_t *flags,
-        nghttp2_data_source *source, void *ctx)
+static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t cap,
+        uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
         struct http_call *call = source->ptr;
         size_t n = call->body.len < cap ? call->body.len : cap;
@@ -98,8 +101,8 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *b
 
 static nghttp2_nv field(const char *name, struct slice value)
 {
-        return (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value.ptr, strlen(name), value.len,
-                NGHTTP2_NV_FLAG_NONE };
+        return (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value.ptr, strlen(name),
+                value.len, NGHTTP2_NV_FLAG_NONE };
 }
 
 static enum err h2_start(struct http_call *call)
@@ -180,8 +183,8 @@ static struct http_call *call_of(nghttp2_session *session, int32_t stream_id)
         return nghttp2_session_get_stream_user_data(session, stream_id);
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len, const uint8_t *value,
-        size_t value_len, uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+        size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
 {
         struct http_call *call = call_of(session, frame->hd.stream_id);
         struct slice n = slice_make(name, name_len), v = slice_make(value, value_len);
@@ -214,7 +217,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         return h->base.freed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_t *data, size_t len, void *ctx)
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_t *data,
+        size_t len, void *ctx)
 {
         struct http_call *call = call_of(session, stream_id);
         struct h2_client *h = ctx;
@@ -302,7 +306,8 @@ static nghttp2_session *session_new(struct h2_client *h)
                 session = NULL;
                 goto out;
         }
-        if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(*settings)) != 0 ||
+        if (nghttp2_submit_settings(
+                    session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(*settings)) != 0 ||
                 nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, CONN_WINDOW) != 0) {
                 nghttp2_session_del(session);
                 session = NULL;
@@ -313,8 +318,8 @@ out:
         return session;
 }
 
-enum err h2_client_new(struct net_stream *s, void (*on_end)(void *ctx, enum err why, const struct diag *d), void *ctx,
-        struct http_client **out)
+enum err h2_client_new(struct net_stream *s, void (*on_end)(void *ctx, enum err why, const struct diag *d),
+        void *ctx, struct http_client **out)
 {
         struct h2_client *h = calloc(1, sizeof(*h));
 

@@ -182,8 +182,8 @@ static void send_soon(struct h2_conn *c)
                 net_loop_defer(loop_of(c), &c->send);
 }
 
-static ssize_t read_out(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t cap, uint32_t *flags,
-        nghttp2_data_source *source, void *ctx)
+static ssize_t read_out(nghttp2_session *session, int32_t stream_id, uint8_t *buf, size_t cap,
+        uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
         struct h2_exchange *e = source->ptr;
         struct h2_conn *c = ctx;
@@ -199,7 +199,7 @@ static ssize_t read_out(nghttp2_session *session, int32_t stream_id, uint8_t *bu
                 if (unframed(e) == 0) {
                         buf_fini(&e->out); /* a long poll idles for hours */
                         e->framed = 0;
-                } else if (e->framed >= e->out.len / 2) { /* not every time: a large answer would be moved over and over */
+                } else if (e->framed >= e->out.len / 2) { /* each time would move a large answer over and over */
                         buf_consume(&e->out, e->framed);
                         e->framed = 0;
                 }
@@ -227,8 +227,8 @@ static void reset(struct h2_exchange *e, uint32_t code)
 
 static nghttp2_nv field(struct slice name, struct slice value)
 {
-        return (nghttp2_nv){ (uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len, value.len,
-                NGHTTP2_NV_FLAG_NONE };
+        return (nghttp2_nv){ (uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
+                value.len, NGHTTP2_NV_FLAG_NONE };
 }
 
 static struct slice lower_case(struct arena *a, struct slice name)
@@ -260,7 +260,8 @@ static void h2_head(struct http_exchange *x, const uint64_t *length)
         }
         e->has_provider = !x->is_head_method && http_status_has_body(x->status) && !(length && *length == 0);
         net_timer_stop(loop_of(e->conn), &e->patience);
-        if (arena_failed(&x->arena) || nghttp2_submit_response(e->conn->session, e->stream_id, nv, n, e->has_provider ? &provider : NULL) != 0)
+        if (arena_failed(&x->arena) || nghttp2_submit_response(e->conn->session, e->stream_id, nv, n,
+                                               e->has_provider ? &provider : NULL) != 0)
                 reset(e, NGHTTP2_INTERNAL_ERROR);
         send_soon(e->conn);
 }
@@ -334,7 +335,13 @@ static enum err h2_hijack(struct http_exchange *x, struct slice head, struct net
 }
 
 static const struct exchange_ops h2_exchange_ops = {
-        .head = h2_head, .body = h2_body, .finish = h2_finish, .cut = h2_cut, .room = h2_room, .pause = h2_pause, .hijack = h2_hijack,
+        .head = h2_head,
+        .body = h2_body,
+        .finish = h2_finish,
+        .cut = h2_cut,
+        .room = h2_room,
+        .pause = h2_pause,
+        .hijack = h2_hijack,
 };
 
 /* -- the request -- */
@@ -385,8 +392,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, e);
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len, const uint8_t *value,
-        size_t value_len, uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+        size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
 {
         struct h2_exchange *e = exchange_of(session, frame->hd.stream_id);
         struct h2_conn *c = ctx;
@@ -448,7 +455,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         return still(c);
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_t *data, size_t len, void *ctx)
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_t *data,
+        size_t len, void *ctx)
 {
         struct h2_conn *c = ctx;
         struct h2_exchange *e = exchange_of(session, stream_id);
@@ -558,7 +566,8 @@ static nghttp2_session *session_new(struct h2_conn *c)
                 session = NULL;
                 goto out;
         }
-        if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(*settings)) != 0 ||
+        if (nghttp2_submit_settings(
+                    session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(*settings)) != 0 ||
                 nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, CONN_WINDOW) != 0) {
                 nghttp2_session_del(session);
                 session = NULL;
@@ -573,11 +582,11 @@ void h2_serve(struct http_server *srv, struct net_stream *s, void *conn_ctx)
 {
         struct h2_conn *c = calloc(1, sizeof(*c));
 
-        if (!c || !http_conn_init(&c->base, &conn_ops, srv, s, conn_ctx)) {
-                free(c);
-                net_stream_close(s);
+        if (!c) {
+                http_conn_refuse(srv, s, conn_ctx);
                 return;
         }
+        http_conn_init(&c->base, &conn_ops, srv, s, conn_ctx);
         c->base.task.run = on_task;
         c->send.run = on_send;
         c->idle.fire = on_idle;

@@ -36,8 +36,9 @@ static void on_request(void *ctx, struct http_exchange *x)
         const struct http_request *r = http_request(x);
 
         sv->requests++;
-        snprintf(sv->seen, sizeof(sv->seen), "%.*s %.*s ?%.*s @%.*s x=%.*s [%.*s]", SLICE_ARGS(r->method), SLICE_ARGS(r->path),
-                SLICE_ARGS(r->query), SLICE_ARGS(r->authority), SLICE_ARGS(http_header(x, "X-Test")), SLICE_ARGS(http_body(x)));
+        snprintf(sv->seen, sizeof(sv->seen), "%.*s %.*s ?%.*s @%.*s x=%.*s [%.*s]", SLICE_ARGS(r->method),
+                SLICE_ARGS(r->path), SLICE_ARGS(r->query), SLICE_ARGS(r->authority),
+                SLICE_ARGS(http_header(x, "X-Test")), SLICE_ARGS(http_body(x)));
         if (slice_is(r->path, "/hold")) {
                 sv->held = x;
                 http_watch(x, &watch, sv);
@@ -119,7 +120,11 @@ static void asks_and_answers(void **state)
         answer_init(&a);
         answer_init(&b);
         answer_init(&c);
-        struct http_ask post = { .method = "POST", .target = "/echo?q=1", .authority = "h:80", .headers = &header, .header_count = 1,
+        struct http_ask post = { .method = "POST",
+                .target = "/echo?q=1",
+                .authority = "h:80",
+                .headers = &header,
+                .header_count = 1,
                 .body = SLICE_LIT("hello") };
         struct http_ask get_with_body = { .target = "/echo", .authority = "unused", .body = SLICE_LIT("{}") };
         struct http_ask head = { .method = "HEAD", .target = "/echo", .authority = "h" };
@@ -149,12 +154,18 @@ static void a_long_poll_does_not_hold_up_others(void **state)
 
         rig_up(&r, *state);
         answer_init(&poll);
-        assert_int_equal(http_client_call(r.client, &(struct http_ask){ .target = "/hold", .authority = "h" }, &events, &poll, &call), OK);
+        assert_int_equal(http_client_call(r.client, &(struct http_ask){ .target = "/hold", .authority = "h" },
+                                 &events, &poll, &call),
+                OK);
         run_until(*state, poll.heads && r.sv.held);
         for (int i = 0; i < 40; i++) {
                 answer_init(&quick[i]);
-                assert_int_equal(http_client_call(r.client, &(struct http_ask){ .target = "/echo", .authority = "h", .body = SLICE_LIT("x") },
-                                         &events, &quick[i], NULL), OK);
+                assert_int_equal(
+                        http_client_call(r.client,
+                                &(struct http_ask){
+                                        .target = "/echo", .authority = "h", .body = SLICE_LIT("x") },
+                                &events, &quick[i], NULL),
+                        OK);
         }
         run_until(*state, quick[39].dones);
         assert_int_equal(http_write(r.sv.held, SLICE_LIT("one")), OK);
@@ -182,7 +193,9 @@ static void a_slow_reader_meets_backpressure(void **state)
 
         rig_up(&r, *state);
         answer_init(&a);
-        assert_int_equal(http_client_call(r.client, &(struct http_ask){ .target = "/hold", .authority = "h" }, &events, &a, &call), OK);
+        assert_int_equal(http_client_call(r.client, &(struct http_ask){ .target = "/hold", .authority = "h" },
+                                 &events, &a, &call),
+                OK);
         run_until(*state, r.sv.held && a.heads);
         http_call_pause(call, true);
         while (sent < TOTAL) {
@@ -211,7 +224,9 @@ static void a_large_body_is_refused(void **state)
 
         rig_up(&r, *state);
         answer_init(&a);
-        struct http_ask ask = { .method = "POST", .target = "/echo", .authority = "h", .body = SLICE_ARRAY(body) };
+        struct http_ask ask = {
+                .method = "POST", .target = "/echo", .authority = "h", .body = SLICE_ARRAY(body)
+        };
         assert_int_equal(http_client_call(r.client, &ask, &events, &a, NULL), OK);
         run_until(*state, a.heads);
         assert_int_equal(a.status, 413);
@@ -227,7 +242,9 @@ static void the_server_goes_away(void **state)
 
         rig_up(&r, *state);
         answer_init(&a);
-        assert_int_equal(http_client_call(r.client, &(struct http_ask){ .target = "/hold", .authority = "h" }, &events, &a, NULL), OK);
+        assert_int_equal(http_client_call(r.client, &(struct http_ask){ .target = "/hold", .authority = "h" },
+                                 &events, &a, NULL),
+                OK);
         run_until(*state, r.sv.held && a.heads);
         http_server_free(r.sv.srv);
         assert_int_equal(r.sv.aborts, 1);
@@ -320,7 +337,8 @@ static void a_body_in_pieces_goes_at_the_readers_pace(void **state)
 
 static void put_frame(struct buf *out, uint8_t type, uint8_t flags, uint32_t stream, struct slice payload)
 {
-        uint8_t head[9] = { 0, (uint8_t)(payload.len >> 8), (uint8_t)payload.len, type, flags, 0, 0, (uint8_t)(stream >> 8), (uint8_t)stream };
+        uint8_t head[9] = { 0, (uint8_t)(payload.len >> 8), (uint8_t)payload.len, type, flags, 0, 0,
+                (uint8_t)(stream >> 8), (uint8_t)stream };
         buf_append(out, head, sizeof(head));
         buf_append_slice(out, payload);
 }
@@ -328,7 +346,8 @@ static void put_frame(struct buf *out, uint8_t type, uint8_t flags, uint32_t str
 /* Requests that are taken back at once, again and again (CVE-2023-44487). */
 static void a_client_that_only_resets_is_sent_away(void **state)
 {
-        static const char head[] = "\x82\x87\x84\x01\x01h"; /* GET https / and authority h, by HPACK's tables */
+        static const char head[] =
+                "\x82\x87\x84\x01\x01h"; /* GET https / and authority h, by HPACK's tables */
         struct service sv = { 0 };
         struct net_stream *a, *b;
         struct recorder rec;
@@ -376,7 +395,8 @@ static void a_head_that_grows_is_refused(void **state)
 
 static void garbage_ends_the_connection(void **state)
 {
-        static const char *const bad[] = { "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" };
+        static const char *const bad[] = { "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" };
 
         for (size_t i = 0; i < 2; i++) {
                 struct service sv = { 0 };
@@ -412,7 +432,8 @@ static void works_inside_noise(void **state)
         key_public(&server, &server_pub);
         assert_int_equal(net_stream_pair(*state, &a, &b), OK);
         assert_int_equal(noise_client_start(&hs, &machine, &server_pub, 119, net_rng(), initiation), OK);
-        assert_int_equal(noise_server_respond(&server, SLICE_ARRAY(initiation), net_rng(), response, &session), OK);
+        assert_int_equal(
+                noise_server_respond(&server, SLICE_ARRAY(initiation), net_rng(), response, &session), OK);
         assert_int_equal(net_stream_write(b, SLICE_ARRAY(response)), OK);
         assert_int_equal(noise_stream_new(b, &session, &nb), OK);
         assert_int_equal(net_noise_connect(a, &hs, &na), OK);
@@ -420,7 +441,9 @@ static void works_inside_noise(void **state)
         http_serve_h2(sv.srv, nb, NULL);
         assert_int_equal(http_client_new(na, true, NULL, NULL, &client), OK);
         answer_init(&ans);
-        struct http_ask ask = { .method = "POST", .target = "/echo", .authority = "h", .body = SLICE_ARRAY(body) };
+        struct http_ask ask = {
+                .method = "POST", .target = "/echo", .authority = "h", .body = SLICE_ARRAY(body)
+        };
         assert_int_equal(http_client_call(client, &ask, &events, &ans, NULL), OK);
         run_until(*state, ans.dones);
         assert_int_equal(ans.e, OK);
@@ -434,12 +457,15 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(asks_and_answers, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(a_long_poll_does_not_hold_up_others, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        a_long_poll_does_not_hold_up_others, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(a_slow_reader_meets_backpressure, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(a_large_body_is_refused, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(the_server_goes_away, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(a_body_in_pieces_goes_at_the_readers_pace, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(a_client_that_only_resets_is_sent_away, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        a_body_in_pieces_goes_at_the_readers_pace, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        a_client_that_only_resets_is_sent_away, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(a_head_that_grows_is_refused, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(garbage_ends_the_connection, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(works_inside_noise, loop_setup, loop_teardown),

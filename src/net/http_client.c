@@ -34,8 +34,8 @@ void client_init(struct http_client *c, const struct http_client_ops *ops, struc
         list_init(&c->calls);
 }
 
-enum err http_client_new(struct net_stream *s, bool h2, void (*on_end)(void *ctx, enum err why, const struct diag *d), void *ctx,
-        struct http_client **out)
+enum err http_client_new(struct net_stream *s, bool h2,
+        void (*on_end)(void *ctx, enum err why, const struct diag *d), void *ctx, struct http_client **out)
 {
         return h2 ? h2_client_new(s, on_end, ctx, out) : h1_client_new(s, on_end, ctx, out);
 }
@@ -77,7 +77,8 @@ static enum err copy_ask(struct http_call *call, const struct http_ask *ask)
         for (size_t i = 0; i < ask->header_count && call->headers; i++) {
                 if (!http_token_valid(ask->headers[i].name) || !http_value_valid(ask->headers[i].value))
                         return ERR_FORMAT;
-                call->headers[i] = (struct http_header){ arena_copy(a, ask->headers[i].name), arena_copy(a, ask->headers[i].value) };
+                call->headers[i] = (struct http_header){ arena_copy(a, ask->headers[i].name),
+                        arena_copy(a, ask->headers[i].value) };
         }
         call->header_count = ask->header_count;
         call->stream_body = ask->stream_body;
@@ -87,8 +88,8 @@ static enum err copy_ask(struct http_call *call, const struct http_ask *ask)
         return arena_failed(a) ? ERR_NOMEM : buf_status(&call->body);
 }
 
-enum err http_client_call(struct http_client *c, const struct http_ask *ask, const struct http_call_events *ev, void *ctx,
-        struct http_call **out)
+enum err http_client_call(struct http_client *c, const struct http_ask *ask,
+        const struct http_call_events *ev, void *ctx, struct http_call **out)
 {
         if (out)
                 *out = NULL;
@@ -166,7 +167,8 @@ bool call_add_field(struct http_call *call, struct slice name, struct slice valu
         if (!call->response_headers)
                 call->response_headers = ARENA_ARRAY(&call->arena, RESPONSE_FIELDS_MAX, struct http_header);
         call->response_bytes += name.len + value.len;
-        if (!call->response_headers || call->response_count == RESPONSE_FIELDS_MAX || call->response_bytes > RESPONSE_HEAD_MAX)
+        if (!call->response_headers || call->response_count == RESPONSE_FIELDS_MAX ||
+                call->response_bytes > RESPONSE_HEAD_MAX)
                 return false;
         call->response_headers[call->response_count++] =
                 (struct http_header){ arena_copy(&call->arena, name), arena_copy(&call->arena, value) };
@@ -219,7 +221,8 @@ void client_end(struct http_client *c, enum err why, const char *text)
         c->ended = true;
         (void)diag_set(&d, why, "%s", text && *text ? text : err_str(why));
         while (!c->freed && !list_empty(&c->calls))
-                call_done(container_of(c->calls.next, struct http_call, link), why == OK ? ERR_CLOSED : why, d.text);
+                call_done(container_of(c->calls.next, struct http_call, link), why == OK ? ERR_CLOSED : why,
+                        d.text);
         if (!c->freed && c->on_end)
                 c->on_end(c->ctx, why, &d);
 }

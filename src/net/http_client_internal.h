@@ -72,10 +72,10 @@ void client_end(struct http_client *c, enum err why, const char *text);
 /* One more field of the response. False: too many, or no memory. */
 bool call_add_field(struct http_call *call, struct slice name, struct slice value);
 
-enum err MUST_USE h1_client_new(struct net_stream *s, void (*on_end)(void *ctx, enum err why, const struct diag *d), void *ctx,
-        struct http_client **out);
-enum err MUST_USE h2_client_new(struct net_stream *s, void (*on_end)(void *ctx, enum err why, const struct diag *d), void *ctx,
-        struct http_client **out);
+enum err MUST_USE h1_client_new(struct net_stream *s,
+        void (*on_end)(void *ctx, enum err why, const struct diag *d), void *ctx, struct http_client **out);
+enum err MUST_USE h2_client_new(struct net_stream *s,
+        void (*on_end)(void *ctx, enum err why, const struct diag *d), void *ctx, struct http_client **out);
 
 /* "POST /x HTTP/1.1" and all fields; appends to out. length < 0: no Content-Length. */
 void h1_write_request(struct buf *out, const char *method, const char *target, const char *authority,

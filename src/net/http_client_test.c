@@ -77,7 +77,9 @@ static void asks_one_after_another(void **state)
         struct rig r;
         struct answer one, two;
         struct http_ask get = { .target = "/a?b=1", .authority = "x.test" };
-        struct http_ask post = { .method = "POST", .target = "/p", .authority = "x.test", .body = SLICE_LIT("{}") };
+        struct http_ask post = {
+                .method = "POST", .target = "/p", .authority = "x.test", .body = SLICE_LIT("{}")
+        };
 
         answer_init(&one);
         answer_init(&two);
@@ -86,14 +88,17 @@ static void asks_one_after_another(void **state)
         assert_int_equal(http_client_call(r.client, &post, &events, &two, NULL), OK);
         run_until(*state, recorder_has(&r.server, "GET /a?b=1 HTTP/1.1\r\nHost: x.test\r\n\r\n"));
         buf_clear(&r.server.got);
-        say(&r, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+        say(&r, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: "
+                "chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
         run_until(*state, one.dones);
         assert_int_equal(one.e, OK);
         assert_int_equal(one.status, 200);
         assert_string_equal(one.type, "text/plain");
         assert_string_equal(buf_cstr(&one.body), "abcde");
-        run_until(*state, recorder_has(&r.server, "POST /p HTTP/1.1\r\nHost: x.test\r\nContent-Length: 2\r\n\r\n{}"));
-        say(&r, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        run_until(*state,
+                recorder_has(&r.server, "POST /p HTTP/1.1\r\nHost: x.test\r\nContent-Length: 2\r\n\r\n{}"));
+        say(&r, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: "
+                "0\r\n\r\n");
         run_until(*state, two.dones && r.ended);
         assert_int_equal(two.status, 404);
         assert_int_equal(two.heads, 1);
@@ -111,7 +116,8 @@ static void a_body_may_end_with_the_connection(void **state)
 
         answer_init(&a);
         rig_up(&r, *state);
-        assert_int_equal(http_client_call(r.client, &(struct http_ask){ .authority = "x" }, &events, &a, NULL), OK);
+        assert_int_equal(
+                http_client_call(r.client, &(struct http_ask){ .authority = "x" }, &events, &a, NULL), OK);
         say(&r, "HTTP/1.0 200 OK\r\n\r\nto the end");
         net_stream_shutdown(r.server.s);
         run_until(*state, a.dones);
@@ -123,14 +129,17 @@ static void a_body_may_end_with_the_connection(void **state)
 
 static void fails_in_words(void **state)
 {
-        static const char *const bad[] = { "SSH-2.0-x\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "" };
+        static const char *const bad[] = { "SSH-2.0-x\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "" };
 
         for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
                 struct rig r;
                 struct answer a;
                 answer_init(&a);
                 rig_up(&r, *state);
-                assert_int_equal(http_client_call(r.client, &(struct http_ask){ .authority = "x" }, &events, &a, NULL), OK);
+                assert_int_equal(
+                        http_client_call(r.client, &(struct http_ask){ .authority = "x" }, &events, &a, NULL),
+                        OK);
                 run_until(*state, r.server.got.len);
                 if (*bad[i])
                         say(&r, bad[i]);
@@ -151,7 +160,8 @@ static void may_be_freed_from_its_callback(void **state)
         answer_init(&a);
         rig_up(&r, *state);
         a.free_on_head = r.client;
-        assert_int_equal(http_client_call(r.client, &(struct http_ask){ .authority = "x" }, &events, &a, NULL), OK);
+        assert_int_equal(
+                http_client_call(r.client, &(struct http_ask){ .authority = "x" }, &events, &a, NULL), OK);
         say(&r, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
         run_until(*state, a.heads);
         run_for(*state, 10);
@@ -183,7 +193,8 @@ struct upgraded {
         char protocol[32];
 };
 
-static void on_upgraded(void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d)
+static void on_upgraded(
+        void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d)
 {
         struct upgraded *u = ctx;
         (void)d;
@@ -197,15 +208,20 @@ static void on_upgraded(void *ctx, enum err e, struct net_stream *s, const struc
 static void upgrade(void **state, const char *answer, struct upgraded *u, struct recorder *server)
 {
         struct net_stream *a, *b;
-        struct http_header headers[] = { { SLICE_LIT("Connection"), SLICE_LIT("upgrade") }, { SLICE_LIT("Upgrade"), SLICE_LIT("x") } };
-        struct http_ask ask = { .method = "POST", .target = "/ts2021", .authority = "h:80", .headers = headers, .header_count = 2 };
+        struct http_header headers[] = { { SLICE_LIT("Connection"), SLICE_LIT("upgrade") },
+                { SLICE_LIT("Upgrade"), SLICE_LIT("x") } };
+        struct http_ask ask = { .method = "POST",
+                .target = "/ts2021",
+                .authority = "h:80",
+                .headers = headers,
+                .header_count = 2 };
 
         *u = (struct upgraded){ 0 };
         assert_int_equal(net_stream_pair(*state, &a, &b), OK);
         recorder_attach(server, b);
         assert_int_equal(http_upgrade_start(a, &ask, 0, on_upgraded, u, NULL), OK);
-        run_until(*state, recorder_has(server,
-                "POST /ts2021 HTTP/1.1\r\nHost: h:80\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\n"));
+        run_until(*state, recorder_has(server, "POST /ts2021 HTTP/1.1\r\nHost: h:80\r\nConnection: "
+                                               "upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\n"));
         for (size_t i = 0; answer[i]; i++) { /* a byte at a time, and the end in one piece */
                 size_t n = i < 20 ? 1 : strlen(answer + i);
                 assert_int_equal(net_stream_write(b, slice_make(answer + i, n)), OK);
@@ -223,7 +239,9 @@ static void hands_over_what_follows_the_head(void **state)
                 struct upgraded u;
                 struct recorder server, client;
                 char text[128];
-                snprintf(text, sizeof(text), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n%s", rests[i]);
+                snprintf(text, sizeof(text),
+                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n%s",
+                        rests[i]);
                 upgrade(state, text, &u, &server);
                 assert_int_equal(u.e, OK);
                 assert_string_equal(u.protocol, "x");
@@ -254,7 +272,8 @@ static void serve(struct net_stream *s, void *ctx, struct slice data)
 {
         (void)ctx;
         (void)data;
-        assert_int_equal(net_stream_write(s, SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")), OK);
+        assert_int_equal(
+                net_stream_write(s, SLICE_LIT("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")), OK);
         net_stream_close_soon(s);
 }
 static const struct net_stream_handler serve_handler = { .on_data = serve };
@@ -288,24 +307,34 @@ static void fetches(void **state)
 
         assert_int_equal(net_listen_tcp(*state, &at, 4, &accepting, NULL, &l, &d), OK);
         snprintf(url, sizeof(url), "http://127.0.0.1:%u/x", net_listener_addr(l).port);
-        assert_int_equal(http_fetch_start(*state, &(struct http_fetch_options){ .url = url }, &fetching, &f, NULL), OK);
+        assert_int_equal(
+                http_fetch_start(*state, &(struct http_fetch_options){ .url = url }, &fetching, &f, NULL),
+                OK);
         run_until(*state, f.calls);
         assert_int_equal(f.e, OK);
         assert_string_equal(f.body, "hello");
         f.calls = 0;
-        assert_int_equal(http_fetch_start(*state, &(struct http_fetch_options){ .url = url, .max_body = 3 }, &fetching, &f, NULL), OK);
+        assert_int_equal(http_fetch_start(*state, &(struct http_fetch_options){ .url = url, .max_body = 3 },
+                                 &fetching, &f, NULL),
+                OK);
         run_until(*state, f.calls);
         assert_int_equal(f.e, ERR_LIMIT);
         net_listener_close(l);
 
         struct http_fetch *handle;
         f.calls = 0;
-        assert_int_equal(http_fetch_start(*state, &(struct http_fetch_options){ .url = url }, &fetching, &f, &handle), OK);
+        assert_int_equal(
+                http_fetch_start(*state, &(struct http_fetch_options){ .url = url }, &fetching, &f, &handle),
+                OK);
         http_fetch_cancel(handle);
-        assert_int_equal(http_fetch_start(*state, &(struct http_fetch_options){ .url = url }, &fetching, &f, NULL), OK);
+        assert_int_equal(
+                http_fetch_start(*state, &(struct http_fetch_options){ .url = url }, &fetching, &f, NULL),
+                OK);
         run_until(*state, f.calls);
         assert_true(f.e != OK && strstr(f.why, "refused"));
-        assert_int_equal(http_fetch_start(*state, &(struct http_fetch_options){ .url = "ftp://x" }, &fetching, &f, NULL), ERR_FORMAT);
+        assert_int_equal(http_fetch_start(*state, &(struct http_fetch_options){ .url = "ftp://x" }, &fetching,
+                                 &f, NULL),
+                ERR_FORMAT);
 }
 
 static void urls(void **state)
@@ -316,11 +345,14 @@ static void urls(void **state)
                 unsigned port;
                 bool https;
         } good[] = {
-                { "http://h", "h", "h", "", 80, false }, { "https://h:8443/a?b", "h", "h:8443", "/a?b", 8443, true },
-                { "http://[::1]:81/", "::1", "[::1]:81", "/", 81, false }, { "https://h?x=1", "h", "h", "?x=1", 443, true },
+                { "http://h", "h", "h", "", 80, false },
+                { "https://h:8443/a?b", "h", "h:8443", "/a?b", 8443, true },
+                { "http://[::1]:81/", "::1", "[::1]:81", "/", 81, false },
+                { "https://h?x=1", "h", "h", "?x=1", 443, true },
         };
-        static const char *const bad[] = { "", "h", "ftp://h", "http://", "http://:80", "http://h:0", "http://h:65536", "http://h:x",
-                "http://u@h/", "http://h/a b", "http://[::1/", "http://h\r\nX: y/" };
+        static const char *const bad[] = { "", "h", "ftp://h", "http://", "http://:80", "http://h:0",
+                "http://h:65536", "http://h:x", "http://u@h/", "http://h/a b", "http://[::1/",
+                "http://h\r\nX: y/" };
         struct http_url u;
 
         for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
@@ -339,12 +371,15 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(asks_one_after_another, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(a_body_may_end_with_the_connection, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        a_body_may_end_with_the_connection, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(fails_in_words, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(may_be_freed_from_its_callback, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(refuses_fields_that_would_split_the_request, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        refuses_fields_that_would_split_the_request, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(hands_over_what_follows_the_head, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(a_refused_upgrade_names_the_status, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        a_refused_upgrade_names_the_status, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(fetches, loop_setup, loop_teardown),
                 cmocka_unit_test(urls),
         };

@@ -300,9 +300,11 @@ enum err http_upgrade(struct http_exchange *x, const char *protocol, struct net_
 
         assert(!x->started && !x->finished);
         *out = NULL;
-        buf_printf(&head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n", protocol);
+        buf_printf(&head, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n",
+                protocol);
         for (unsigned i = 0; i < x->out_count; i++)
-                buf_printf(&head, "%.*s: %.*s\r\n", SLICE_ARGS(x->out_headers[i].name), SLICE_ARGS(x->out_headers[i].value));
+                buf_printf(&head, "%.*s: %.*s\r\n", SLICE_ARGS(x->out_headers[i].name),
+                        SLICE_ARGS(x->out_headers[i].value));
         buf_append_str(&head, "\r\n");
         enum err e = buf_status(&head);
         if (e == OK)

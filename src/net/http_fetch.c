@@ -62,7 +62,8 @@ static void on_head(void *ctx, const struct http_response *r)
 
         f->response = (struct http_response){ r->status, copy, copy ? r->header_count : 0 };
         for (size_t i = 0; i < f->response.header_count; i++)
-                copy[i] = (struct http_header){ arena_copy(&f->arena, r->headers[i].name), arena_copy(&f->arena, r->headers[i].value) };
+                copy[i] = (struct http_header){ arena_copy(&f->arena, r->headers[i].name),
+                        arena_copy(&f->arena, r->headers[i].value) };
         if (f->ev->on_data)
                 net_timer_stop(f->loop, &f->timer);
         if (f->ev->on_head)
@@ -87,12 +88,18 @@ static void on_done(void *ctx, enum err e, const struct diag *d)
         finish(ctx, e, d->text);
 }
 
-static const struct http_call_events call_events = { .on_head = on_head, .on_data = on_data, .on_done = on_done };
+static const struct http_call_events call_events = {
+        .on_head = on_head, .on_data = on_data, .on_done = on_done
+};
 
 static void ask(struct http_fetch *f, struct net_stream *s)
 {
-        struct http_ask a = { .method = f->method, .target = f->url.target, .authority = f->url.authority,
-                .scheme = f->url.is_https ? "https" : "http", .headers = f->headers, .header_count = f->header_count,
+        struct http_ask a = { .method = f->method,
+                .target = f->url.target,
+                .authority = f->url.authority,
+                .scheme = f->url.is_https ? "https" : "http",
+                .headers = f->headers,
+                .header_count = f->header_count,
                 .body = buf_slice(&f->body) };
         enum err e = http_client_new(s, tls_chose_h2(s), NULL, NULL, &f->client);
 
@@ -167,8 +174,8 @@ static enum err start_dial(struct http_fetch *f, const struct http_fetch_options
         return net_dial_start(f->loop, &dial, on_dialed, f, &f->dial);
 }
 
-enum err http_fetch_start(struct net_loop *loop, const struct http_fetch_options *o, const struct http_fetch_events *ev, void *ctx,
-        struct http_fetch **out)
+enum err http_fetch_start(struct net_loop *loop, const struct http_fetch_options *o,
+        const struct http_fetch_events *ev, void *ctx, struct http_fetch **out)
 {
         struct http_fetch *f = calloc(1, sizeof(*f));
 

@@ -49,9 +49,10 @@ struct http_conn {
         bool end_told; /* on_conn_end has been called */
 };
 
-/* False if the server is full or closing: the stream is closed then. */
-bool http_conn_init(struct http_conn *c, const struct http_conn_ops *ops, struct http_server *srv, struct net_stream *s,
-        void *conn_ctx);
+/* Closes a stream that does not become a connection; its conn_ctx still finds its end. */
+void http_conn_refuse(struct http_server *srv, struct net_stream *s, void *conn_ctx);
+void http_conn_init(struct http_conn *c, const struct http_conn_ops *ops, struct http_server *srv,
+        struct net_stream *s, void *conn_ctx);
 /* Tells on_conn_end, and leaves. */
 void http_conn_fini(struct http_conn *c);
 /* The server knows the connection no more; the server may go with it. */

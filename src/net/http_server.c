@@ -34,8 +34,8 @@ static void set_defaults(struct http_limits *l)
 #undef DEFAULT
 }
 
-enum err http_server_new(struct net_loop *loop, const struct http_limits *limits, const struct http_server_calls *calls,
-        void *ctx, struct http_server **out)
+enum err http_server_new(struct net_loop *loop, const struct http_limits *limits,
+        const struct http_server_calls *calls, void *ctx, struct http_server **out)
 {
         struct http_server *srv = calloc(1, sizeof(*srv));
 
@@ -91,14 +91,13 @@ unsigned http_server_connections(const struct http_server *srv)
         return srv->conn_count;
 }
 
-bool http_conn_init(struct http_conn *c, const struct http_conn_ops *ops, struct http_server *srv, struct net_stream *s,
-        void *conn_ctx)
+void http_conn_init(struct http_conn *c, const struct http_conn_ops *ops, struct http_server *srv,
+        struct net_stream *s, void *conn_ctx)
 {
         *c = (struct http_conn){ .ops = ops, .srv = srv, .s = s, .ctx = conn_ctx };
         srv->refs++;
         srv->conn_count++;
         list_push_back(&srv->conns, &c->link);
-        return true;
 }
 
 void http_conn_leave(struct http_conn *c)
@@ -115,27 +114,37 @@ void http_conn_fini(struct http_conn *c)
         http_conn_leave(c);
 }
 
-/* Refuses a stream: its conn_ctx must still find its end. */
-static bool is_refused(struct http_server *srv, struct net_stream *s, void *conn_ctx)
+void http_conn_refuse(struct http_server *srv, struct net_stream *s, void *conn_ctx)
 {
-        if (!srv->closing && srv->conn_count < srv->limits.connections)
-                return false;
-        log_debug(&lg, "connection refused", "connections=%u", srv->conn_count);
         net_stream_close(s);
         if (srv->calls->on_conn_end)
                 srv->calls->on_conn_end(srv->ctx, conn_ctx);
-        return true;
+}
+
+static bool is_full(const struct http_server *srv)
+{
+        return srv->closing || srv->conn_count >= srv->limits.connections;
+}
+
+static void serve(struct http_server *srv, struct net_stream *s, void *conn_ctx, bool is_h2)
+{
+        if (is_full(srv)) {
+                log_debug(&lg, "connection refused", "connections=%u", srv->conn_count);
+                http_conn_refuse(srv, s, conn_ctx);
+        } else if (is_h2) {
+                h2_serve(srv, s, conn_ctx);
+        } else {
+                h1_serve(srv, s, conn_ctx);
+        }
 }
 
 void http_serve_h2(struct http_server *srv, struct net_stream *s, void *conn_ctx)
 {
-        if (!is_refused(srv, s, conn_ctx))
-                h2_serve(srv, s, conn_ctx);
+        serve(srv, s, conn_ctx, true);
 }
 
+/* A TLS stream that has chosen HTTP/2 already; one still shaking hands tells h1_conn.c. */
 void http_serve(struct http_server *srv, struct net_stream *s, void *conn_ctx)
 {
-        if (is_refused(srv, s, conn_ctx))
-                return;
-        h1_serve(srv, s, conn_ctx);
+        serve(srv, s, conn_ctx, net_stream_is_open(s) && tls_chose_h2(s));
 }

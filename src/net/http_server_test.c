@@ -99,7 +99,13 @@ static void on_conn_end(void *ctx, void *conn_ctx)
 }
 static const struct http_server_calls calls = { on_head, on_request, on_conn_end };
 static const struct http_limits limits = {
-        .header_bytes = 2048, .header_count = 10, .body_bytes = 100, .header_ms = 60, .body_ms = 60, .idle_ms = 300, .write_ms = 200,
+        .header_bytes = 2048,
+        .header_count = 10,
+        .body_bytes = 100,
+        .header_ms = 60,
+        .body_ms = 60,
+        .idle_ms = 300,
+        .write_ms = 200,
 };
 
 static void open_conn(struct site *w)
@@ -165,13 +171,16 @@ static void requests_follow_each_other(void **state)
         assert_true(heard(w, "HTTP/1.1 200 OK\r\nDate: "));
         buf_clear(&w->client.got);
         /* A body in two ways, and two requests in one flight, with GET and body. */
-        say(w, "GET /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloPOST /echo HTTP/1.1\r\nhost: h\r\n"
-               "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nTrailer: t\r\n\r\nGET /stream HTTP/1.1\r\nHost: h\r\n\r\n");
+        say(w, "GET /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloPOST /echo HTTP/1.1\r\nhost: "
+               "h\r\n"
+               "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nTrailer: t\r\n\r\nGET "
+               "/stream HTTP/1.1\r\nHost: h\r\n\r\n");
         expect(w, "\r\n\r\nhelloHTTP/1.1 200 OK");
         expect(w, "Content-Length: 7\r\n\r\nabcdefg");
         expect(w, "Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n6\r\ntwotwo\r\n0\r\n\r\n");
         buf_clear(&w->client.got);
-        say(w, "HEAD /stream HTTP/1.1\r\nHost: h\r\n\r\nGET /query?c=d&a+b=x%2Fy+z HTTP/1.1\r\nHost: h\r\n\r\n");
+        say(w, "HEAD /stream HTTP/1.1\r\nHost: h\r\n\r\nGET /query?c=d&a+b=x%2Fy+z HTTP/1.1\r\nHost: "
+               "h\r\n\r\n");
         expect(w, "Content-Length: 5\r\n\r\nx/y z");
         assert_false(heard(w, "one"));
         assert_int_equal(w->requests, 6);
@@ -183,7 +192,8 @@ static void requests_follow_each_other(void **state)
 static void every_cut_of_the_bytes_is_the_same_request(void **state)
 {
         struct site *w = *state;
-        static const char text[] = "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /x HTTP/1.1\r\nHost: h\r\n\r\n";
+        static const char text[] = "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /x "
+                                   "HTTP/1.1\r\nHost: h\r\n\r\n";
 
         for (size_t i = 1; i < sizeof(text) - 1; i++) {
                 assert_int_equal(net_stream_write(w->client.s, slice_make(text, i)), OK);
@@ -209,14 +219,17 @@ static void bad_requests_are_refused(void **state)
                 { "GET / HTTP/1.1\r\nHost : a\r\n\r\n", " 400 " },
                 { "GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", " 400 " },
                 { "GET / HTTP/2.0\r\nHost: a\r\n\r\n", " 505 " },
-                { "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", " 400 " },
+                { "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                        " 400 " },
                 { "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", " 400 " },
                 { "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", " 400 " },
                 { "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", " 400 " },
                 { "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n", " 413 " },
                 { "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n66\r\n", NULL },
                 { "POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n", " 403 " },
-                { "GET / HTTP/1.1\r\nHost: a\r\n1: \r\n2: \r\n3: \r\n4: \r\n5: \r\n6: \r\n7: \r\n8: \r\n9: \r\n10: \r\n\r\n", " 431 " },
+                { "GET / HTTP/1.1\r\nHost: a\r\n1: \r\n2: \r\n3: \r\n4: \r\n5: \r\n6: \r\n7: \r\n8: \r\n9: "
+                  "\r\n10: \r\n\r\n",
+                        " 431 " },
         };
         struct site *w = *state;
         char filler[3000];
@@ -315,9 +328,11 @@ static void a_connection_can_be_taken_with_what_follows(void **state)
 {
         struct site *w = *state;
 
-        say(w, "GET /upgrade HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: DERP\r\n\r\nfirst bytes");
+        say(w, "GET /upgrade HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: "
+               "DERP\r\n\r\nfirst bytes");
         run_until(w->loop, w->taken && recorder_has(&w->taker, "first bytes"));
-        expect(w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nDerp-Version: 2\r\n\r\n");
+        expect(w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\nDerp-Version: "
+                  "2\r\n\r\n");
         assert_int_equal(w->conn_ends, 1);
         buf_clear(&w->client.got);
         assert_int_equal(net_stream_write(w->taken, SLICE_LIT("answer")), OK);
@@ -325,7 +340,8 @@ static void a_connection_can_be_taken_with_what_follows(void **state)
         recorder_fini(&w->taker);
         w->taken = NULL;
         reconnect(w);
-        say(w, "POST /take HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nraw");
+        say(w, "POST /take HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: upgrade\r\nUpgrade: "
+               "x\r\n\r\nraw");
         run_until(w->loop, w->taken && recorder_has(&w->taker, "raw"));
         assert_int_equal(w->client.got.len, 0);
 }
@@ -351,7 +367,8 @@ struct addr_site {
 };
 static void on_addr_request(void *ctx, struct http_exchange *x)
 {
-        static const struct ip_prefix trusted[] = { { { IP_V4, { 127 }, 0 }, 8 }, { { IP_V4, { 10 }, 0 }, 8 } };
+        static const struct ip_prefix trusted[] = { { { IP_V4, { 127 }, 0 }, 8 },
+                { { IP_V4, { 10 }, 0 }, 8 } };
         struct addr_site *a = ctx;
         a->seen = http_client_ip(x, trusted, 2);
         http_respond_text(x, 200, "ok");

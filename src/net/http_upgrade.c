@@ -17,7 +17,8 @@ struct http_upgrading {
         struct net_task failed; /* what went wrong before the first byte */
         bool is_head_done;
         void *owned; /* freed with it: what done()'s ctx is for a WebSocket */
-        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d);
+        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct http_response *r,
+                const struct diag *d);
         void *ctx;
 };
 
@@ -41,7 +42,8 @@ static void finish(struct http_upgrading *u, enum err e, const char *why)
         struct diag d = { "" };
         struct net_stream *s = u->s;
         void *ctx = u->ctx, *owned = u->owned;
-        void (*done)(void *, enum err, struct net_stream *, const struct http_response *, const struct diag *) = u->done;
+        void (*done)(void *, enum err, struct net_stream *, const struct http_response *,
+                const struct diag *) = u->done;
 
         if (u->is_head_done && h1_head_copy(&u->head, &arena, &headers, &r.header_count, &target) == OK)
                 r.headers = headers;
@@ -82,7 +84,9 @@ static int on_head(http_parser *p)
         return 0;
 }
 
-static const http_parser_settings settings = { .on_header_field = on_field, .on_header_value = on_value, .on_headers_complete = on_head };
+static const http_parser_settings settings = {
+        .on_header_field = on_field, .on_header_value = on_value, .on_headers_complete = on_head
+};
 
 static void on_data(struct net_stream *s, void *ctx, struct slice data)
 {
@@ -96,7 +100,8 @@ static void on_data(struct net_stream *s, void *ctx, struct slice data)
                 return;
         }
         if (u->parser.status_code != 101) {
-                snprintf(why, sizeof(why), "the server answers %u instead of switching protocols", u->parser.status_code);
+                snprintf(why, sizeof(why), "the server answers %u instead of switching protocols",
+                        u->parser.status_code);
                 finish(u, ERR_DENIED, why);
                 return;
         }
@@ -127,8 +132,9 @@ static void on_failed(struct net_task *task)
 static const struct net_stream_handler handler = { .on_data = on_data, .on_end = on_end };
 
 enum err http_upgrade_start(struct net_stream *s, const struct http_ask *ask, unsigned timeout_ms,
-        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d), void *ctx,
-        struct http_upgrading **out)
+        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct http_response *r,
+                const struct diag *d),
+        void *ctx, struct http_upgrading **out)
 {
         struct http_upgrading *u = calloc(1, sizeof(*u));
         struct buf request = BUF_INIT(RESPONSE_HEAD_MAX);

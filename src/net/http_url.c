@@ -20,7 +20,8 @@ enum err http_url_parse(const char *url, struct http_url *out)
                 end = slice_find(rest, '?');
         out->target = (const char *)rest.ptr + end;
         struct slice authority = slice_first(rest, end);
-        if (authority.len == 0 || authority.len >= sizeof(out->authority) || slice_find(authority, '@') < authority.len)
+        if (authority.len == 0 || authority.len >= sizeof(out->authority) ||
+                slice_find(authority, '@') < authority.len)
                 return ERR_FORMAT;
         for (size_t i = 0; i < rest.len; i++) /* nothing that could end a request line */
                 if (rest.ptr[i] <= ' ' || rest.ptr[i] == 0x7f)

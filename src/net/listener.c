@@ -90,13 +90,15 @@ fail:
 }
 
 /* Starts l, which is bound; on failure l is gone. */
-static enum err start(struct net_listener *l, int status, const char *what, struct net_listener **out, struct diag *d)
+static enum err start(
+        struct net_listener *l, int status, const char *what, struct net_listener **out, struct diag *d)
 {
         if (status == 0)
                 status = uv_listen(&l->h.stream, BACKLOG, on_connection);
         if (status != 0) {
                 net_listener_close(l);
-                return diag_set(d, net_err_from_uv(status), "cannot listen on %s: %s", what, uv_strerror(status));
+                return diag_set(
+                        d, net_err_from_uv(status), "cannot listen on %s: %s", what, uv_strerror(status));
         }
         *out = l;
         return OK;
@@ -142,7 +144,8 @@ enum err net_listen_fd(struct net_loop *loop, int fd, unsigned max_connections,
 
         *out = NULL;
         if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0) {
-                enum err e = diag_set(d, err_from_errno(errno), "descriptor %d is no socket: %s", fd, strerror(errno));
+                enum err e = diag_set(
+                        d, err_from_errno(errno), "descriptor %d is no socket: %s", fd, strerror(errno));
                 close(fd);
                 return e;
         }

@@ -279,7 +279,8 @@ static void close_forgotten(uv_handle_t *handle, void *arg)
         (void)arg;
         if (uv_is_closing(handle))
                 return;
-        log_error(&lg, "loop freed while something on it is still open", "handle=%s", uv_handle_type_name(handle->type));
+        log_error(&lg, "loop freed while something on it is still open", "handle=%s",
+                uv_handle_type_name(handle->type));
         uv_close(handle, NULL); /* its memory leaks, but nothing hangs */
 }
 

@@ -163,12 +163,15 @@ static void work_is_done_elsewhere_and_can_be_cancelled(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(timers_fire_and_keep_the_loop_alive, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        timers_fire_and_keep_the_loop_alive, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(deferred_tasks_run_before_waiting, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(posting_crosses_threads_and_stop_stops, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        posting_crosses_threads_and_stop_stops, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(descriptors_are_watched, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(signals_are_caught, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(work_is_done_elsewhere_and_can_be_cancelled, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        work_is_done_elsewhere_and_can_be_cancelled, loop_setup, loop_teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

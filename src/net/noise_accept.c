@@ -7,7 +7,8 @@
 #define PROTOCOL "tailscale-control-protocol"
 
 /* The initiation, base64 in a header, or in the query of a browser's WebSocket. */
-static bool find_initiation(struct http_exchange *x, bool is_websocket, uint8_t out[static NOISE_INITIATION_LEN])
+static bool find_initiation(
+        struct http_exchange *x, bool is_websocket, uint8_t out[static NOISE_INITIATION_LEN])
 {
         struct slice text = http_header(x, "X-Tailscale-Handshake");
         size_t len;
@@ -21,7 +22,8 @@ static bool find_initiation(struct http_exchange *x, bool is_websocket, uint8_t 
         return true;
 }
 
-static enum err answer(struct http_exchange *x, bool is_websocket, struct slice response, struct net_stream **lower)
+static enum err answer(
+        struct http_exchange *x, bool is_websocket, struct slice response, struct net_stream **lower)
 {
         enum err e = is_websocket ? ws_accept(x, PROTOCOL, lower) : http_upgrade(x, PROTOCOL, lower);
 
@@ -47,9 +49,9 @@ static enum err send_early(struct net_stream *s, struct slice json)
         return net_stream_writev(s, pieces, 2);
 }
 
-enum err net_noise_accept(struct http_exchange *x, const struct secret_key *server_key, struct slice early_json,
-        bool (*check)(void *ctx, const struct net_noise_peer *peer), void *ctx, struct net_noise_peer *peer,
-        struct net_stream **out)
+enum err net_noise_accept(struct http_exchange *x, const struct secret_key *server_key,
+        struct slice early_json, bool (*check)(void *ctx, const struct net_noise_peer *peer), void *ctx,
+        struct net_noise_peer *peer, struct net_stream **out)
 {
         uint8_t initiation[NOISE_INITIATION_LEN], response[NOISE_RESPONSE_LEN];
         bool is_websocket = ws_is_handshake(x);
@@ -58,7 +60,8 @@ enum err net_noise_accept(struct http_exchange *x, const struct secret_key *serv
 
         *out = NULL;
         if (!is_websocket && !http_wants_upgrade(x, PROTOCOL)) {
-                http_respond_text(x, 400, "missing Upgrade: " PROTOCOL " (does a proxy in front remove it?)\n");
+                http_respond_text(
+                        x, 400, "missing Upgrade: " PROTOCOL " (does a proxy in front remove it?)\n");
                 return ERR_FORMAT;
         }
         if (!find_initiation(x, is_websocket, initiation)) {

@@ -17,7 +17,11 @@ enum phase {
         PHASE_OPEN,
 };
 
-enum { HANDSHAKE_MS = 10 * 1000, IN_MAX = 1 << 20, RECORD_OVERHEAD = NOISE_RECORD_HEADER_LEN + NOISE_TAG_LEN };
+enum {
+        HANDSHAKE_MS = 10 * 1000,
+        IN_MAX = 1 << 20,
+        RECORD_OVERHEAD = NOISE_RECORD_HEADER_LEN + NOISE_TAG_LEN
+};
 
 struct noise_stream {
         struct net_stream base;
@@ -138,15 +142,18 @@ static void take_response(struct noise_stream *n)
 
         if (in.len >= NOISE_RECORD_HEADER_LEN && in.ptr[0] == NOISE_ERROR) {
                 size_t len = get_be16(in.ptr + 1);
-                struct slice text = slice_first(slice_after(in, NOISE_RECORD_HEADER_LEN), len < 200 ? len : 200);
-                net_stream_emit_end(&n->base, ERR_DENIED, "the server refuses the handshake: %.*s", SLICE_ARGS(text));
+                struct slice text =
+                        slice_first(slice_after(in, NOISE_RECORD_HEADER_LEN), len < 200 ? len : 200);
+                net_stream_emit_end(
+                        &n->base, ERR_DENIED, "the server refuses the handshake: %.*s", SLICE_ARGS(text));
                 return;
         }
         if (in.len < NOISE_RESPONSE_LEN)
                 return;
         enum err e = noise_client_finish(&n->hs, slice_first(in, NOISE_RESPONSE_LEN), &n->session);
         if (e) {
-                net_stream_emit_end(&n->base, e, "the server's handshake cannot be verified: is its key another now?");
+                net_stream_emit_end(
+                        &n->base, e, "the server's handshake cannot be verified: is its key another now?");
                 return;
         }
         buf_consume(&n->in, NOISE_RESPONSE_LEN);
@@ -196,7 +203,8 @@ static void tell_lower_end(struct noise_stream *n)
         if (n->lower_end == OK)
                 return;
         if (n->phase != PHASE_OPEN)
-                net_stream_emit_end(&n->base, ERR_AUTH, "the server closed the connection during the handshake");
+                net_stream_emit_end(
+                        &n->base, ERR_AUTH, "the server closed the connection during the handshake");
         else if (n->in.len)
                 net_stream_emit_end(&n->base, ERR_SHORT, "the connection ended within a record");
         else
@@ -292,7 +300,8 @@ static void on_handshake_time(struct timer *t, const struct now *now)
         struct noise_stream *n = container_of(t, struct noise_stream, handshake);
 
         (void)now;
-        net_stream_emit_end(&n->base, ERR_TIMEOUT, "the server did not finish the handshake within %d s", HANDSHAKE_MS / 1000);
+        net_stream_emit_end(&n->base, ERR_TIMEOUT, "the server did not finish the handshake within %d s",
+                HANDSHAKE_MS / 1000);
 }
 
 static void noise_set_reading(struct net_stream *s, bool on)
@@ -353,7 +362,8 @@ static struct noise_stream *stream_new(struct net_stream *lower, enum phase phas
         return n;
 }
 
-enum err noise_stream_new(struct net_stream *lower, const struct noise_session *session, struct net_stream **out)
+enum err noise_stream_new(
+        struct net_stream *lower, const struct noise_session *session, struct net_stream **out)
 {
         struct noise_stream *n = stream_new(lower, PHASE_OPEN);
 

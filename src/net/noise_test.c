@@ -27,7 +27,8 @@ static void connect_pair(struct noise_pair *p, struct net_loop *loop, struct sli
 
         assert_int_equal(net_stream_pair(loop, &a, &b), OK);
         assert_int_equal(noise_client_start(&hs, &machine, &server_pub, 119, net_rng(), initiation), OK);
-        assert_int_equal(noise_server_respond(&server, SLICE_ARRAY(initiation), net_rng(), response, &session), OK);
+        assert_int_equal(
+                noise_server_respond(&server, SLICE_ARRAY(initiation), net_rng(), response, &session), OK);
         assert_true(key_equal(&session.peer, &machine_pub));
         assert_int_equal(net_stream_write(b, SLICE_ARRAY(response)), OK);
         assert_int_equal(noise_stream_new(b, &session, &s), OK);
@@ -50,7 +51,8 @@ static void early_payload_comes_before_the_rest(void **state)
 
         connect_pair(&p, *state, SLICE_LIT("\xff\xff\xffTS\0\0\0\x07{\"a\":1}rest"));
         assert_int_equal(net_stream_write(p.client.s, SLICE_LIT("before")), OK);
-        run_until(*state, p.client.opened && recorder_has(&p.client, "rest") && recorder_has(&p.server, "before"));
+        run_until(*state,
+                p.client.opened && recorder_has(&p.client, "rest") && recorder_has(&p.server, "before"));
         assert_true(slice_is(net_noise_early(p.client.s), "{\"a\":1}"));
         release(&p);
 }
@@ -148,7 +150,9 @@ static void a_foreign_record_ends_it(void **state)
 
         connect_pair(&p, *state, SLICE_LIT("123456789"));
         run_until(*state, p.client.opened);
-        assert_int_equal(net_stream_write(net_stream_lower(p.client.s), SLICE_LIT("\x04\0\x14garbage garbage garb")), OK);
+        assert_int_equal(
+                net_stream_write(net_stream_lower(p.client.s), SLICE_LIT("\x04\0\x14garbage garbage garb")),
+                OK);
         run_until(*state, p.server.ended);
         assert_int_equal(p.server.why, ERR_AUTH);
         release(&p);
@@ -157,7 +161,8 @@ static void a_foreign_record_ends_it(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(early_payload_comes_before_the_rest, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        early_payload_comes_before_the_rest, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(a_server_may_send_none, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(carries_much_both_ways, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(pieces_become_one_record, loop_setup, loop_teardown),

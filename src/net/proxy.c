@@ -19,7 +19,8 @@ static const char *variable(const char *upper, const char *lower)
 static bool is_this_machine(const char *host)
 {
         struct ip_addr ip;
-        return strcasecmp(host, "localhost") == 0 || (ip_parse(slice_str(host), &ip) == OK && ip_is_loopback(&ip));
+        return strcasecmp(host, "localhost") == 0 ||
+               (ip_parse(slice_str(host), &ip) == OK && ip_is_loopback(&ip));
 }
 
 /* One entry of NO_PROXY: "*", an address, a prefix, a domain with or without its dot. */
@@ -73,7 +74,8 @@ static bool parse_url(struct slice url, struct proxy *out)
         struct slice rest = slice_after(url, end + bracketed);
         if (rest.len && (rest.ptr[0] != ':' || parse_u64(slice_after(rest, 1), 65535, &port) != OK))
                 return false;
-        if (host.len == 0 || host.len >= sizeof(out->host) || slice_find(host, ':') < (bracketed ? 0 : host.len))
+        if (host.len == 0 || host.len >= sizeof(out->host) ||
+                slice_find(host, ':') < (bracketed ? 0 : host.len))
                 return false;
         memcpy(out->host, host.ptr, host.len);
         out->host[host.len] = '\0';
@@ -83,7 +85,8 @@ static bool parse_url(struct slice url, struct proxy *out)
 
 enum err proxy_from_environment(const char *host, bool is_tls, struct proxy *out, struct diag *d)
 {
-        const char *url = is_tls ? variable("HTTPS_PROXY", "https_proxy") : variable("HTTP_PROXY", "http_proxy");
+        const char *url =
+                is_tls ? variable("HTTPS_PROXY", "https_proxy") : variable("HTTP_PROXY", "http_proxy");
 
         *out = (struct proxy){ 0 };
         if (!url)
@@ -91,6 +94,7 @@ enum err proxy_from_environment(const char *host, bool is_tls, struct proxy *out
         if (!url || is_this_machine(host) || is_excluded(host) || parse_url(slice_str(url), out))
                 return OK;
         *out = (struct proxy){ 0 };
-        return diag_set(d, ERR_FORMAT, "the proxy named in the environment (%s) is not of the form http://host:port",
+        return diag_set(d, ERR_FORMAT,
+                "the proxy named in the environment (%s) is not of the form http://host:port",
                 is_tls ? "HTTPS_PROXY" : "HTTP_PROXY");
 }

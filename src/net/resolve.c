@@ -85,7 +85,8 @@ static void on_answer(void *ctx, int status, int timeouts, struct ares_addrinfo 
         struct net_resolve *r = ctx;
 
         (void)timeouts;
-        for (struct ares_addrinfo_node *n = info ? info->nodes : NULL; n && r->count < NET_DIAL_ADDRS_MAX; n = n->ai_next) {
+        for (struct ares_addrinfo_node *n = info ? info->nodes : NULL; n && r->count < NET_DIAL_ADDRS_MAX;
+                n = n->ai_next) {
                 struct sockaddr_storage ss = { 0 };
                 struct ip_port a;
                 memcpy(&ss, n->ai_addr, n->ai_addrlen < sizeof(ss) ? n->ai_addrlen : sizeof(ss));
@@ -107,7 +108,8 @@ static void on_ready(void *ctx, int events)
         struct watch *w = ctx;
         ares_socket_t fd = w->fd;
 
-        ares_process_fd(w->owner->channel, events & NET_POLL_READ ? fd : ARES_SOCKET_BAD, events & NET_POLL_WRITE ? fd : ARES_SOCKET_BAD);
+        ares_process_fd(w->owner->channel, events & NET_POLL_READ ? fd : ARES_SOCKET_BAD,
+                events & NET_POLL_WRITE ? fd : ARES_SOCKET_BAD);
 }
 
 static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
@@ -166,15 +168,20 @@ static enum err set_servers(struct net_resolve *r, const struct net_resolve_opti
                 ip_port_format(&o->servers[i], text);
                 n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", i ? "," : "", text);
         }
-        return o->server_count == 0 || ares_set_servers_ports_csv(r->channel, list) == ARES_SUCCESS ? OK : ERR_FORMAT;
+        return o->server_count == 0 || ares_set_servers_ports_csv(r->channel, list) == ARES_SUCCESS
+                       ? OK
+                       : ERR_FORMAT;
 }
 
 static enum err open_channel(struct net_resolve *r, const struct net_resolve_options *o)
 {
-        struct ares_options options = { .sock_state_cb = on_socket_state, .sock_state_cb_data = r, .timeout = 1000, .tries = 3 };
+        struct ares_options options = {
+                .sock_state_cb = on_socket_state, .sock_state_cb_data = r, .timeout = 1000, .tries = 3
+        };
 
         pthread_once(&library_once, library_init);
-        if (ares_init_options(&r->channel, &options, ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES) != ARES_SUCCESS)
+        if (ares_init_options(&r->channel, &options,
+                    ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES) != ARES_SUCCESS)
                 return ERR_SYS;
         r->has_channel = true;
         ares_set_socket_callback(r->channel, on_socket_made, r);
@@ -182,11 +189,13 @@ static enum err open_channel(struct net_resolve *r, const struct net_resolve_opt
 }
 
 enum err net_resolve_start(struct net_loop *loop, const struct net_resolve_options *o,
-        void (*done)(void *ctx, enum err e, const struct ip_addr *addrs, size_t count, const struct diag *d), void *ctx,
-        struct net_resolve **out)
+        void (*done)(void *ctx, enum err e, const struct ip_addr *addrs, size_t count, const struct diag *d),
+        void *ctx, struct net_resolve **out)
 {
         struct net_resolve *r = calloc(1, sizeof(*r));
-        struct ares_addrinfo_hints hints = { .ai_family = o->only_v4 ? AF_INET : o->only_v6 ? AF_INET6 : AF_UNSPEC,
+        struct ares_addrinfo_hints hints = { .ai_family = o->only_v4   ? AF_INET
+                                                          : o->only_v6 ? AF_INET6
+                                                                       : AF_UNSPEC,
                 .ai_socktype = SOCK_STREAM };
 
         if (out)

@@ -329,7 +329,8 @@ bool net_stream_creds(const struct net_stream *s, struct net_creds *out)
         struct ucred cred;
         socklen_t len = sizeof(cred);
         uv_os_fd_t fd;
-        if (uv_fileno(&of(s)->h.handle, &fd) != 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+        if (uv_fileno(&of(s)->h.handle, &fd) != 0 ||
+                getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
                 return false;
         *out = (struct net_creds){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid };
         return true;

@@ -60,7 +60,8 @@ static void accept_noise(struct world *w, struct http_exchange *x)
         struct net_noise_peer *peer = calloc(1, sizeof(*peer));
         struct net_stream *s;
 
-        if (net_noise_accept(x, &w->server_key, SLICE_LIT("{\"nodeKeyChallenge\":\"\"}"), NULL, NULL, peer, &s) == OK)
+        if (net_noise_accept(
+                    x, &w->server_key, SLICE_LIT("{\"nodeKeyChallenge\":\"\"}"), NULL, NULL, peer, &s) == OK)
                 http_serve_h2(w->inner, s, peer);
         else
                 free(peer);
@@ -93,7 +94,9 @@ static int setup(void **state)
         *w = (struct world){ .cert = BUF_INIT(8192), .key = BUF_INIT(8192), .body = BUF_INIT(1 << 20) };
         assert_int_equal(net_loop_new(&w->loop), OK);
         assert_int_equal(tls_make_self_signed("127.0.0.1", &w->cert, &w->key, NULL), OK);
-        struct tls_server_options o = { .cert_pem = buf_slice(&w->cert), .key_pem = buf_slice(&w->key), .offer_h2 = true };
+        struct tls_server_options o = {
+                .cert_pem = buf_slice(&w->cert), .key_pem = buf_slice(&w->key), .offer_h2 = true
+        };
         assert_int_equal(tls_server_new(&o, &w->tls, &w->diag), OK);
         key_generate(net_rng(), &w->server_key);
         key_generate(net_rng(), &w->machine_key);
@@ -153,7 +156,8 @@ static void begin_handshake(struct world *w)
 {
         uint8_t initiation[NOISE_INITIATION_LEN];
 
-        assert_int_equal(noise_client_start(&w->hs, &w->machine_key, &w->server_pub, 145, net_rng(), initiation), OK);
+        assert_int_equal(
+                noise_client_start(&w->hs, &w->machine_key, &w->server_pub, 145, net_rng(), initiation), OK);
         base64_encode(SLICE_ARRAY(initiation), w->handshake);
 }
 
@@ -167,7 +171,8 @@ static void on_websocket(void *ctx, enum err e, struct net_stream *s, const stru
         w->upgrades++;
 }
 
-static void on_upgraded(void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d)
+static void on_upgraded(
+        void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d)
 {
         (void)r;
         on_websocket(ctx, e, s, d);
@@ -191,8 +196,13 @@ static void on_done(void *ctx, enum err e, const struct diag *d)
 /* Noise and HTTP/2 on what is upgraded already, and one request through all of it. */
 static void ask_through_noise(struct world *w, bool is_early_expected)
 {
-        static const struct http_call_events events = { .on_head = on_head, .on_data = on_data, .on_done = on_done };
-        struct http_ask ask = { .method = "GET", .target = "/machine/map", .authority = "unused", .body = SLICE_LIT("{body of a GET}") };
+        static const struct http_call_events events = {
+                .on_head = on_head, .on_data = on_data, .on_done = on_done
+        };
+        struct http_ask ask = { .method = "GET",
+                .target = "/machine/map",
+                .authority = "unused",
+                .body = SLICE_LIT("{body of a GET}") };
         struct net_stream *s;
 
         assert_int_equal(net_noise_connect(w->s, &w->hs, &s), OK);
@@ -217,7 +227,11 @@ static void to_control(struct world *w, bool is_secure)
                 { SLICE_LIT("Upgrade"), SLICE_LIT("tailscale-control-protocol") },
                 { SLICE_LIT("X-Tailscale-Handshake"), slice_str(w->handshake) },
         };
-        struct http_ask ask = { .method = "POST", .target = "/ts2021", .authority = "127.0.0.1:80", .headers = headers, .header_count = 3 };
+        struct http_ask ask = { .method = "POST",
+                .target = "/ts2021",
+                .authority = "127.0.0.1:80",
+                .headers = headers,
+                .header_count = 3 };
         assert_int_equal(http_upgrade_start(w->s, &ask, 1000, on_upgraded, w, NULL), OK);
         run_until(w->loop, w->upgrades == 1);
         ask_through_noise(w, true);
@@ -240,7 +254,8 @@ static void the_way_to_control_of_a_browser(void **state)
                         *to++ = *from;
                 *to = '\0';
         }
-        assert_int_equal(ws_connect(w->s, "h", target, "tailscale-control-protocol", 1000, on_websocket, w, NULL), OK);
+        assert_int_equal(
+                ws_connect(w->s, "h", target, "tailscale-control-protocol", 1000, on_websocket, w, NULL), OK);
         run_until(w->loop, w->upgrades == 1);
         ask_through_noise(w, false);
 }
@@ -253,8 +268,10 @@ static void a_relay_may_answer_without_a_head(void **state)
 
         dial(w, true);
         recorder_attach(&r, w->s);
-        assert_int_equal(net_stream_write(w->s, SLICE_LIT("GET /derp HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n"
-                "Derp-Fast-Start: 1\r\nUpgrade: DERP\r\n\r\nframe")), OK);
+        assert_int_equal(
+                net_stream_write(w->s, SLICE_LIT("GET /derp HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n"
+                                                 "Derp-Fast-Start: 1\r\nUpgrade: DERP\r\n\r\nframe")),
+                OK);
         run_until(w->loop, w->relay.s && recorder_has(&w->relay, "frame"));
         assert_true(tls_is_1_3(w->relay.s));
         assert_int_equal(net_stream_write(w->relay.s, SLICE_LIT("answer")), OK);
@@ -307,13 +324,19 @@ static void curl_is_served_by_every_version(void **state)
 
         if (access("/usr/bin/curl", X_OK) != 0)
                 skip();
-        snprintf(line, sizeof(line), "curl -sS --noproxy '*' http://127.0.0.1:%u/a http://127.0.0.1:%u/b", plain, plain);
+        snprintf(line, sizeof(line), "curl -sS --noproxy '*' http://127.0.0.1:%u/a http://127.0.0.1:%u/b",
+                plain, plain);
         assert_string_equal(shell(w, line), "hello\nhello\n");
-        snprintf(line, sizeof(line), "head -c 300000 /dev/zero | curl -sS --noproxy '*' -T - http://127.0.0.1:%u/ | wc -c", plain);
+        snprintf(line, sizeof(line),
+                "head -c 300000 /dev/zero | curl -sS --noproxy '*' -T - http://127.0.0.1:%u/ | wc -c", plain);
         assert_string_equal(shell(w, line), "300000\n"); /* chunked, Expect: 100-continue */
-        snprintf(line, sizeof(line), "curl -sSk --http1.1 -w '%%{http_version}' --noproxy '*' https://127.0.0.1:%u/", secure);
+        snprintf(line, sizeof(line),
+                "curl -sSk --http1.1 -w '%%{http_version}' --noproxy '*' https://127.0.0.1:%u/", secure);
         assert_string_equal(shell(w, line), "hello\n1.1");
-        snprintf(line, sizeof(line), "head -c 900000 /dev/zero | curl -sSk -w '%%{http_version}' --noproxy '*' -T - https://127.0.0.1:%u/ | tail -c 2", secure);
+        snprintf(line, sizeof(line),
+                "head -c 900000 /dev/zero | curl -sSk -w '%%{http_version}' --noproxy '*' -T - "
+                "https://127.0.0.1:%u/ | tail -c 2",
+                secure);
         assert_memory_equal(shell(w, line), "\0" "2", 2);
 }
 

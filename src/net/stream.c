@@ -296,7 +296,8 @@ static void on_idle(struct timer *t, const struct now *now)
         if (now->mono_us < due_us)
                 net_timer_start_at(s->loop, t, due_us);
         else
-                net_stream_emit_end(s, ERR_TIMEOUT, "no traffic for %llu s", (unsigned long long)s->idle_ms / 1000);
+                net_stream_emit_end(
+                        s, ERR_TIMEOUT, "no traffic for %llu s", (unsigned long long)s->idle_ms / 1000);
 }
 
 void net_stream_set_idle_timeout(struct net_stream *s, uint64_t ms)

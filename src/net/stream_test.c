@@ -272,9 +272,11 @@ int main(void)
                 cmocka_unit_test_setup_teardown(
                         a_stream_passes_to_another_owner_with_what_was_not_its, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(unix_sockets_tell_who_connects, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(closing_from_every_callback_is_safe, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        closing_from_every_callback_is_safe, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(an_idle_stream_ends, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(big_transfers_arrive_whole_and_in_order, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        big_transfers_arrive_whole_and_in_order, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(datagrams_go_and_come, loop_setup, loop_teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

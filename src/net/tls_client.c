@@ -53,10 +53,12 @@ static bool configure(SSL *ssl, const struct tls_client_options *o, const char *
         return verified ? set_verified_name(ssl, verified) : o->log_only;
 }
 
-enum err tls_connect(const struct tls_client_options *o, struct net_stream *lower, struct net_stream **out, struct diag *d)
+enum err tls_connect(
+        const struct tls_client_options *o, struct net_stream *lower, struct net_stream **out, struct diag *d)
 {
         const char *verified = o->verify_name ? o->verify_name : o->server_name;
-        struct tls_check check = { .is_pinned = o->pin_sha256 != NULL, .log_only = o->log_only && !o->insecure };
+        struct tls_check check = { .is_pinned = o->pin_sha256 != NULL,
+                .log_only = o->log_only && !o->insecure };
         bool has_own_roots = o->ca_pem.len > 0;
         SSL_CTX *ctx = has_own_roots ? tls_context_new(TLS_client_method())
                                      : tls_client_context(!o->insecure && !o->pin_sha256);
@@ -117,14 +119,18 @@ enum err tls_check_pin(const SSL *ssl, const struct tls_check *check, struct dia
                 count++;
         }
         if (count != 1)
-                return diag_set(d, ERR_AUTH, "%s presents %u certificates where the one pinned by the DERP map was expected",
+                return diag_set(d, ERR_AUTH,
+                        "%s presents %u certificates where the one pinned by the DERP map was expected",
                         check->name, count);
         if (X509_digest(only, EVP_sha256(), digest, &len) != 1 || len != sizeof(check->pin_sha256) ||
                 !secret_equal(digest, check->pin_sha256, len))
-                return diag_set(d, ERR_AUTH, "the certificate of %s is not the one pinned by the DERP map", check->name);
+                return diag_set(d, ERR_AUTH, "the certificate of %s is not the one pinned by the DERP map",
+                        check->name);
         if (!fits_name(only, check->name))
                 return diag_set(d, ERR_AUTH, "the pinned certificate is not for %s", check->name);
-        if (X509_cmp_current_time(X509_get0_notBefore(only)) >= 0 || X509_cmp_current_time(X509_get0_notAfter(only)) <= 0)
-                return diag_set(d, ERR_AUTH, "the certificate of %s is not valid at this time: check both clocks", check->name);
+        if (X509_cmp_current_time(X509_get0_notBefore(only)) >= 0 ||
+                X509_cmp_current_time(X509_get0_notAfter(only)) <= 0)
+                return diag_set(d, ERR_AUTH,
+                        "the certificate of %s is not valid at this time: check both clocks", check->name);
         return OK;
 }

@@ -29,7 +29,8 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method);
 SSL_CTX *tls_client_context(bool needs_roots);
 
 /* A stream over lower, which it takes, on failure too; takes ssl. check: clients only. */
-enum err MUST_USE tls_stream_new(SSL *ssl, struct net_stream *lower, const struct tls_check *check, struct net_stream **out);
+enum err MUST_USE tls_stream_new(
+        SSL *ssl, struct net_stream *lower, const struct tls_check *check, struct net_stream **out);
 
 /* The reason at the front of OpenSSL's queue, which is emptied. Static storage. */
 const char *tls_reason(void);

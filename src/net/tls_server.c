@@ -22,7 +22,8 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method)
         if (!ctx)
                 return NULL;
         SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-        SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+        SSL_CTX_set_mode(
+                ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
         SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
         SSL_CTX_set_num_tickets(ctx, 0);
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -30,7 +31,8 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method)
 }
 
 /* Takes the first protocol of ours that the client offers; none is no failure. */
-static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len, void *arg)
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+        unsigned in_len, void *arg)
 {
         static const unsigned char with_h2[] = "\x02h2\x08http/1.1", http1_only[] = "\x08http/1.1";
         bool offer_h2 = arg != NULL;
@@ -47,7 +49,8 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 
 static enum err use_pem(SSL_CTX *ctx, struct slice cert_pem, struct slice key_pem, struct diag *d)
 {
-        BIO *cert_bio = BIO_new_mem_buf(cert_pem.ptr, (int)cert_pem.len), *key_bio = BIO_new_mem_buf(key_pem.ptr, (int)key_pem.len);
+        BIO *cert_bio = BIO_new_mem_buf(cert_pem.ptr, (int)cert_pem.len),
+            *key_bio = BIO_new_mem_buf(key_pem.ptr, (int)key_pem.len);
         X509 *cert = cert_bio ? PEM_read_bio_X509(cert_bio, NULL, NULL, NULL) : NULL;
         EVP_PKEY *key = key_bio ? PEM_read_bio_PrivateKey(key_bio, NULL, NULL, NULL) : NULL;
         enum err e = OK;
@@ -97,9 +100,11 @@ static enum err context_from(const struct tls_server_options *o, SSL_CTX **out, 
         ERR_clear_error();
         if (!ctx)
                 return diag_set(d, ERR_NOMEM, "out of memory");
-        e = o->cert_file ? use_files(ctx, o->cert_file, o->key_file, d) : use_pem(ctx, o->cert_pem, o->key_pem, d);
+        e = o->cert_file ? use_files(ctx, o->cert_file, o->key_file, d)
+                         : use_pem(ctx, o->cert_pem, o->key_pem, d);
         if (!e && SSL_CTX_check_private_key(ctx) != 1)
-                e = diag_set(d, ERR_FORMAT, "the private key %s does not belong to the certificate", o->key_file ? o->key_file : "");
+                e = diag_set(d, ERR_FORMAT, "the private key %s does not belong to the certificate",
+                        o->key_file ? o->key_file : "");
         if (!e && o->extra_chain_der.len)
                 e = add_extra_chain(ctx, o->extra_chain_der, d);
         if (e) {

@@ -63,7 +63,8 @@ static void flush(struct tls_stream *t)
                 return;
         if (e == OK)
                 while (waiting) {
-                        int n = BIO_read(t->wbio, dropped, (int)(waiting < READ_CHUNK ? waiting : READ_CHUNK));
+                        int n = BIO_read(
+                                t->wbio, dropped, (int)(waiting < READ_CHUNK ? waiting : READ_CHUNK));
                         if (n <= 0)
                                 break;
                         waiting -= (size_t)n;
@@ -234,7 +235,8 @@ static void on_lower_end(struct net_stream *lower, void *ctx, enum err why)
         step(t);
 }
 
-static const struct net_stream_handler lower_handler = { on_lower_open, on_lower_data, on_lower_writable, on_lower_end };
+static const struct net_stream_handler lower_handler = { on_lower_open, on_lower_data, on_lower_writable,
+        on_lower_end };
 
 static void on_handshake_time(struct timer *timer, const struct now *now)
 {
@@ -325,7 +327,8 @@ static const struct net_stream_ops tls_ops = {
         .destroy = tls_destroy,
 };
 
-enum err tls_stream_new(SSL *ssl, struct net_stream *lower, const struct tls_check *check, struct net_stream **out)
+enum err tls_stream_new(
+        SSL *ssl, struct net_stream *lower, const struct tls_check *check, struct net_stream **out)
 {
         struct tls_stream *t = calloc(1, sizeof(*t));
 
@@ -392,7 +395,8 @@ bool tls_chose_h2(const struct net_stream *s)
         return slice_is(slice_make(chosen, len), "h2");
 }
 
-enum err tls_find_peer_cert(const struct net_stream *s, const char *prefix, char name[static 256], uint32_t *serial)
+enum err tls_find_peer_cert(
+        const struct net_stream *s, const char *prefix, char name[static 256], uint32_t *serial)
 {
         const struct tls_stream *t = nearest(s);
         STACK_OF(X509) *chain = t ? SSL_get_peer_cert_chain(t->ssl) : NULL;
@@ -403,7 +407,8 @@ enum err tls_find_peer_cert(const struct net_stream *s, const char *prefix, char
                 tls_common_name(cert, name);
                 if (strncmp(name, prefix, strlen(prefix)) != 0)
                         continue;
-                bool fits = ASN1_INTEGER_get_uint64(&number, X509_get0_serialNumber(cert)) == 1 && number <= UINT32_MAX;
+                bool fits = ASN1_INTEGER_get_uint64(&number, X509_get0_serialNumber(cert)) == 1 &&
+                            number <= UINT32_MAX;
                 *serial = fits ? (uint32_t)number : 0;
                 ERR_clear_error();
                 return OK;

@@ -22,7 +22,9 @@ static void identity(struct tls_pair *p, const char *host, struct slice extra)
         p->cert = BUF_INIT(1 << 16);
         p->key = BUF_INIT(1 << 16);
         assert_int_equal(tls_make_self_signed(host, &p->cert, &p->key, p->pin), OK);
-        struct tls_server_options o = { .cert_pem = buf_slice(&p->cert), .key_pem = buf_slice(&p->key), .extra_chain_der = extra };
+        struct tls_server_options o = {
+                .cert_pem = buf_slice(&p->cert), .key_pem = buf_slice(&p->key), .extra_chain_der = extra
+        };
         if (tls_server_new(&o, &p->server, &d) != OK)
                 fail_msg("%s", d.text);
 }
@@ -54,7 +56,8 @@ static void carries_bytes_both_ways(void **state)
         struct tls_pair p;
 
         identity(&p, "relay.test", (struct slice){ 0 });
-        connect_pair(&p, *state, &(struct tls_client_options){ .server_name = "relay.test", .ca_pem = buf_slice(&p.cert) });
+        connect_pair(&p, *state,
+                &(struct tls_client_options){ .server_name = "relay.test", .ca_pem = buf_slice(&p.cert) });
         assert_int_equal(net_stream_write(p.a.s, SLICE_LIT("early")), OK);
         run_until(*state, p.a.opened && recorder_has(&p.b, "early"));
         assert_int_equal(net_stream_write(p.b.s, SLICE_LIT("answer")), OK);
@@ -74,7 +77,8 @@ static void carries_much_under_backpressure(void **state)
         size_t sent = 0;
 
         identity(&p, "relay.test", (struct slice){ 0 });
-        connect_pair(&p, *state, &(struct tls_client_options){ .server_name = "relay.test", .ca_pem = buf_slice(&p.cert) });
+        connect_pair(&p, *state,
+                &(struct tls_client_options){ .server_name = "relay.test", .ca_pem = buf_slice(&p.cert) });
         run_until(*state, p.a.opened);
         net_stream_pause(p.b.s);
         while (sent < TOTAL) {
@@ -95,7 +99,8 @@ static void carries_much_under_backpressure(void **state)
         release(&p);
 }
 
-static void expect_refusal(void **state, const char *host, const struct tls_client_options *o, enum err why, const char *words)
+static void expect_refusal(
+        void **state, const char *host, const struct tls_client_options *o, enum err why, const char *words)
 {
         struct tls_pair p;
 
@@ -113,8 +118,10 @@ static void refuses_a_stranger(void **state)
 {
         uint8_t wrong[32] = { 1 };
 
-        expect_refusal(state, "relay.test", &(struct tls_client_options){ .server_name = "relay.test" }, ERR_AUTH, "cannot be trusted");
-        expect_refusal(state, "relay.test", &(struct tls_client_options){ .server_name = "relay.test", .pin_sha256 = wrong }, ERR_AUTH,
+        expect_refusal(state, "relay.test", &(struct tls_client_options){ .server_name = "relay.test" },
+                ERR_AUTH, "cannot be trusted");
+        expect_refusal(state, "relay.test",
+                &(struct tls_client_options){ .server_name = "relay.test", .pin_sha256 = wrong }, ERR_AUTH,
                 "pinned");
 }
 
@@ -123,12 +130,14 @@ static void believes_a_pin(void **state)
         struct tls_pair p;
 
         identity(&p, "203.0.113.3", (struct slice){ 0 });
-        connect_pair(&p, *state, &(struct tls_client_options){ .server_name = "203.0.113.3", .pin_sha256 = p.pin });
+        connect_pair(&p, *state,
+                &(struct tls_client_options){ .server_name = "203.0.113.3", .pin_sha256 = p.pin });
         run_until(*state, p.a.opened);
         release(&p);
 
         identity(&p, "203.0.113.3", (struct slice){ 0 });
-        connect_pair(&p, *state, &(struct tls_client_options){ .server_name = "203.0.113.4", .pin_sha256 = p.pin });
+        connect_pair(&p, *state,
+                &(struct tls_client_options){ .server_name = "203.0.113.4", .pin_sha256 = p.pin });
         run_until(*state, p.a.ended);
         assert_non_null(strstr(net_stream_why(p.a.s), "not for 203.0.113.4"));
         release(&p);
@@ -153,7 +162,8 @@ static void obeys_what_it_is_told(void **state)
                 release(&p);
         }
         identity(&p, "relay.test", (struct slice){ 0 });
-        connect_pair(&p, *state, &(struct tls_client_options){ .server_name = "other.test", .ca_pem = buf_slice(&p.cert) });
+        connect_pair(&p, *state,
+                &(struct tls_client_options){ .server_name = "other.test", .ca_pem = buf_slice(&p.cert) });
         run_until(*state, p.a.ended);
         assert_int_equal(p.a.why, ERR_AUTH);
         release(&p);
@@ -172,7 +182,8 @@ static void shows_the_derp_key(void **state)
         key_public(&secret, &key);
         assert_int_equal(tls_make_derp_metacert(&key, 2, net_clock().unix_us / 1000000, &der), OK);
         identity(&p, "203.0.113.3", buf_slice(&der));
-        connect_pair(&p, *state, &(struct tls_client_options){ .server_name = "203.0.113.3", .pin_sha256 = p.pin });
+        connect_pair(&p, *state,
+                &(struct tls_client_options){ .server_name = "203.0.113.3", .pin_sha256 = p.pin });
         run_until(*state, p.a.opened);
         assert_int_equal(tls_find_peer_cert(p.a.s, "derpkey", name, &serial), OK);
         assert_int_equal(serial, 2);
@@ -222,7 +233,8 @@ static void may_be_closed_from_its_own_callback(void **state)
         struct tls_pair p;
 
         identity(&p, "relay.test", (struct slice){ 0 });
-        connect_pair(&p, *state, &(struct tls_client_options){ .server_name = "relay.test", .ca_pem = buf_slice(&p.cert) });
+        connect_pair(&p, *state,
+                &(struct tls_client_options){ .server_name = "relay.test", .ca_pem = buf_slice(&p.cert) });
         run_until(*state, p.a.opened && p.b.opened);
         net_stream_set_handler(p.b.s, &closing, &p.b.s);
         assert_int_equal(net_stream_write(p.a.s, SLICE_LIT("bye")), OK);
@@ -236,7 +248,9 @@ static void says_what_is_wrong_with_its_files(void **state)
         struct tls_server *t;
         struct diag d = { "" };
 
-        assert_int_equal(tls_server_new(&(struct tls_server_options){ .cert_file = "/nonexistent.crt", .key_file = "/x.key" }, &t, &d),
+        assert_int_equal(tls_server_new(&(struct tls_server_options){ .cert_file = "/nonexistent.crt",
+                                                .key_file = "/x.key" },
+                                 &t, &d),
                 ERR_FORMAT);
         assert_non_null(strstr(d.text, "/nonexistent.crt"));
         assert_null(t);
@@ -252,7 +266,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(obeys_what_it_is_told, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(shows_the_derp_key, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(survives_garbage_and_silence, loop_setup, loop_teardown),
-                cmocka_unit_test_setup_teardown(may_be_closed_from_its_own_callback, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        may_be_closed_from_its_own_callback, loop_setup, loop_teardown),
                 cmocka_unit_test(says_what_is_wrong_with_its_files),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

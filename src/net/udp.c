@@ -23,7 +23,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
         *buf = uv_buf_init((char *)u->loop->read_buf, LOOP_READ_BYTES);
 }
 
-static void on_recv(uv_udp_t *handle, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags)
+static void on_recv(
+        uv_udp_t *handle, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags)
 {
         struct net_udp *u = handle->data;
         struct ip_port addr;
@@ -62,8 +63,8 @@ static int set_options(struct net_udp *u, const struct net_udp_options *o)
         return status;
 }
 
-enum err net_udp_open(struct net_loop *loop, const struct net_udp_options *o, const struct net_udp_calls *calls,
-        void *ctx, struct net_udp **out, struct diag *d)
+enum err net_udp_open(struct net_loop *loop, const struct net_udp_options *o,
+        const struct net_udp_calls *calls, void *ctx, struct net_udp **out, struct diag *d)
 {
         struct net_udp *u = calloc(1, sizeof(*u));
         struct sockaddr_storage ss;
@@ -79,18 +80,21 @@ enum err net_udp_open(struct net_loop *loop, const struct net_udp_options *o, co
         int status = uv_udp_init_ex(&loop->uv, &u->handle, ss.ss_family);
         if (status != 0) {
                 free(u);
-                return diag_set(d, net_err_from_uv(status), "cannot open a UDP socket: %s", uv_strerror(status));
+                return diag_set(
+                        d, net_err_from_uv(status), "cannot open a UDP socket: %s", uv_strerror(status));
         }
         u->handle.data = u;
         status = set_options(u, o);
         if (status == 0)
-                status = uv_udp_bind(&u->handle, (struct sockaddr *)&ss, o->bind.ip.family == IP_V6 ? UV_UDP_IPV6ONLY : 0);
+                status = uv_udp_bind(
+                        &u->handle, (struct sockaddr *)&ss, o->bind.ip.family == IP_V6 ? UV_UDP_IPV6ONLY : 0);
         if (status == 0)
                 status = uv_udp_recv_start(&u->handle, on_alloc, on_recv);
         if (status != 0) {
                 net_udp_close(u);
                 ip_port_format(&o->bind, text);
-                return diag_set(d, net_err_from_uv(status), "cannot open UDP %s: %s", text, uv_strerror(status));
+                return diag_set(
+                        d, net_err_from_uv(status), "cannot open UDP %s: %s", text, uv_strerror(status));
         }
         *out = u;
         return OK;

@@ -19,7 +19,8 @@ static enum err fill(const char *path, struct sockaddr_un *un, struct diag *d)
         size_t len = strlen(path);
 
         if (len == 0 || len >= sizeof(un->sun_path))
-                return diag_set(d, ERR_RANGE, "socket path %s is longer than %zu characters; choose a shorter one", path,
+                return diag_set(d, ERR_RANGE,
+                        "socket path %s is longer than %zu characters; choose a shorter one", path,
                         sizeof(un->sun_path) - 1);
         memset(un, 0, sizeof(*un));
         un->sun_family = AF_UNIX;
@@ -66,7 +67,8 @@ static enum err clear_stale(const char *path, struct diag *d)
                 return diag_set(d, ERR_EXISTS, "another program listens on %s: address already in use", path);
         }
         if (unlink(path) != 0)
-                return diag_set(d, err_from_errno(errno), "cannot remove the stale socket %s: %s", path, strerror(errno));
+                return diag_set(d, err_from_errno(errno), "cannot remove the stale socket %s: %s", path,
+                        strerror(errno));
         return OK;
 }
 
@@ -124,7 +126,8 @@ enum err net_dial_unix(struct net_loop *loop, const char *path, struct net_strea
         if (status != 0) {
                 close(fd);
                 sock_stream_discard(s);
-                return diag_set(d, net_err_from_uv(status), "cannot use the socket %s: %s", path, uv_strerror(status));
+                return diag_set(d, net_err_from_uv(status), "cannot use the socket %s: %s", path,
+                        uv_strerror(status));
         }
         *out = sock_stream_opened(s, NULL);
         return OK;

@@ -94,7 +94,8 @@ static enum err ws_writev(struct net_stream *s, const struct slice *pieces, size
 static size_t ws_queued(const struct net_stream *s)
 {
         const struct ws_stream *w = of(s);
-        return w->out.len + wslay_event_get_queued_msg_length(w->ws) + (s->lower ? net_stream_queued(s->lower) : 0);
+        return w->out.len + wslay_event_get_queued_msg_length(w->ws) +
+               (s->lower ? net_stream_queued(s->lower) : 0);
 }
 
 static void say_close(struct ws_stream *w, unsigned code, const char *reason)
@@ -239,7 +240,10 @@ static const struct net_stream_ops ws_ops = {
 static enum err ws_stream_new(struct net_stream *lower, bool is_server, struct net_stream **out)
 {
         static const struct wslay_event_callbacks callbacks = {
-                .recv_callback = on_recv, .send_callback = on_send, .genmask_callback = on_mask, .on_msg_recv_callback = on_message,
+                .recv_callback = on_recv,
+                .send_callback = on_send,
+                .genmask_callback = on_mask,
+                .on_msg_recv_callback = on_message,
         };
         struct ws_stream *w = calloc(1, sizeof(*w));
 
@@ -297,7 +301,8 @@ enum err ws_accept(struct http_exchange *x, const char *subprotocol, struct net_
 
         *out = NULL;
         if (!slice_is(http_request(x)->method, "GET") || !ws_is_handshake(x) || key.len != KEY_TEXT ||
-                !slice_is(http_header(x, "Sec-WebSocket-Version"), "13") || (subprotocol && !ws_offers(x, subprotocol))) {
+                !slice_is(http_header(x, "Sec-WebSocket-Version"), "13") ||
+                (subprotocol && !ws_offers(x, subprotocol))) {
                 http_add_header_str(x, "Sec-WebSocket-Version", "13");
                 http_respond_text(x, 400, "not a WebSocket handshake for this endpoint\n");
                 return ERR_FORMAT;
@@ -329,7 +334,8 @@ static bool is_good_answer(const struct ws_connecting *c, const struct http_resp
                 slice_is(http_response_header(r, "Sec-WebSocket-Protocol"), c->subprotocol);
 }
 
-static void on_answer(void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d)
+static void on_answer(
+        void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d)
 {
         struct ws_connecting *c = ctx;
         struct diag why = *d;
@@ -344,8 +350,9 @@ static void on_answer(void *ctx, enum err e, struct net_stream *s, const struct 
         c->done(c->ctx, e, e ? NULL : s, &why);
 }
 
-enum err ws_connect(struct net_stream *s, const char *authority, const char *target, const char *subprotocol, unsigned timeout_ms,
-        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct diag *d), void *ctx, struct http_upgrading **out)
+enum err ws_connect(struct net_stream *s, const char *authority, const char *target, const char *subprotocol,
+        unsigned timeout_ms, void (*done)(void *ctx, enum err e, struct net_stream *s, const struct diag *d),
+        void *ctx, struct http_upgrading **out)
 {
         uint8_t nonce[16];
         char key[KEY_TEXT + 1];
@@ -370,7 +377,10 @@ enum err ws_connect(struct net_stream *s, const char *authority, const char *tar
                 { SLICE_LIT("Sec-WebSocket-Key"), slice_str(key) },
                 { SLICE_LIT("Sec-WebSocket-Protocol"), slice_str(c->subprotocol) },
         };
-        struct http_ask ask = { .target = target, .authority = authority, .headers = headers, .header_count = subprotocol ? 5 : 4 };
+        struct http_ask ask = { .target = target,
+                .authority = authority,
+                .headers = headers,
+                .header_count = subprotocol ? 5 : 4 };
         struct http_upgrading *u;
         enum err e = http_upgrade_start(s, &ask, timeout_ms, on_answer, c, &u);
         if (e) {

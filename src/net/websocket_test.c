@@ -127,10 +127,13 @@ static void another_subprotocol_is_refused(void **state)
 static void shake_hands_raw(struct site *w, struct recorder *r)
 {
         recorder_attach(r, w->raw);
-        assert_int_equal(net_stream_write(w->raw, SLICE_LIT("GET /derp HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
-                "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                "Sec-WebSocket-Protocol: chat, derp\r\nSec-WebSocket-Version: 13\r\n\r\n"
-                "\x82\x83zzzzabc")), OK); /* a frame in the same flight */
+        assert_int_equal(
+                net_stream_write(w->raw,
+                        SLICE_LIT("GET /derp HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+                                  "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                                  "Sec-WebSocket-Protocol: chat, derp\r\nSec-WebSocket-Version: 13\r\n\r\n"
+                                  "\x82\x83zzzzabc")),
+                OK); /* a frame in the same flight */
         run_until(w->loop, w->server.s);
         run_until(w->loop, strstr(buf_cstr(&r->got), "\r\n\r\n"));
         assert_non_null(strstr(buf_cstr(&r->got), "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
@@ -150,7 +153,8 @@ static void frames_are_those_of_the_rfc(void **state)
         run_until(w->loop, recorder_has(&r, "\x82\x02Hi"));
         buf_clear(&r.got);
         /* Two fragments with a ping between them. */
-        assert_int_equal(net_stream_write(w->raw, SLICE_LIT("\x02\x81zzzz\x1b\x89\x81zzzz\x1b\x80\x81zzzz\x18")), OK);
+        assert_int_equal(
+                net_stream_write(w->raw, SLICE_LIT("\x02\x81zzzz\x1b\x89\x81zzzz\x1b\x80\x81zzzz\x18")), OK);
         run_until(w->loop, recorder_has(&w->server, "ab"));
         run_until(w->loop, recorder_has(&r, "\x8a\x01" "a"));
         assert_int_equal(net_stream_write(w->raw, SLICE_LIT("\x88\x80zzzz")), OK); /* close */

@@ -41,7 +41,8 @@ enum err MUST_USE net_dial_start(struct net_loop *loop, const struct net_dial_op
 void net_dial_cancel(struct net_dial *dial); /* done() will not be called; NULL is fine */
 
 /* A Unix socket: connects at once. */
-enum err MUST_USE net_dial_unix(struct net_loop *loop, const char *path, struct net_stream **out, struct diag *d);
+enum err MUST_USE net_dial_unix(
+        struct net_loop *loop, const char *path, struct net_stream **out, struct diag *d);
 
 /* Names to addresses, A and AAAA together, at most NET_DIAL_ADDRS_MAX of them, in the
  * order of c-ares (RFC 6724). /etc/hosts counts. */

@@ -76,8 +76,8 @@ void http_serve(struct http_server *srv, struct net_stream *s, void *conn_ctx);
 void http_serve_h2(struct http_server *srv, struct net_stream *s, void *conn_ctx);
 /* Listens on addr and serves what comes; tls (borrowed) may be NULL. Close the listener
  * before the server is freed. */
-enum err MUST_USE http_server_listen(struct http_server *srv, const struct ip_port *addr, struct tls_server *tls,
-        struct net_listener **out, struct diag *d);
+enum err MUST_USE http_server_listen(struct http_server *srv, const struct ip_port *addr,
+        struct tls_server *tls, struct net_listener **out, struct diag *d);
 unsigned http_server_connections(const struct http_server *srv);
 
 /* The request. */
@@ -101,7 +101,7 @@ void http_set_body_limit(struct http_exchange *x, size_t bytes);
 
 /* What the handler wants to hear about. */
 struct http_watch {
-        void (*on_abort)(void *ctx, struct http_exchange *x);    /* the client has gone; x ends with this call */
+        void (*on_abort)(void *ctx, struct http_exchange *x); /* the client has gone; x ends with this call */
         void (*on_writable)(void *ctx, struct http_exchange *x); /* half of write_bytes is free again */
         /* Set in on_head: the body comes in pieces. last is true once, perhaps with no
          * bytes. http_body_pause() slows the client down. */

@@ -47,14 +47,14 @@ struct http_client;
 struct http_call;
 /* Takes the stream, on failure too. on_end (may be NULL) says that the connection has
  * ended and takes no more calls, after on_done of all calls; free it then. */
-enum err MUST_USE http_client_new(struct net_stream *s, bool h2, void (*on_end)(void *ctx, enum err why, const struct diag *d),
-        void *ctx, struct http_client **out);
+enum err MUST_USE http_client_new(struct net_stream *s, bool h2,
+        void (*on_end)(void *ctx, enum err why, const struct diag *d), void *ctx, struct http_client **out);
 /* Calls in progress end without on_done. NULL is fine. */
 void http_client_free(struct http_client *c);
 /* ERR_LIMIT: too many calls at once (HTTP/1.1: 16 waiting; HTTP/2: what the server allows,
  * then 256 waiting); ERR_CLOSED. */
-enum err MUST_USE http_client_call(struct http_client *c, const struct http_ask *ask, const struct http_call_events *ev,
-        void *ctx, struct http_call **out);
+enum err MUST_USE http_client_call(struct http_client *c, const struct http_ask *ask,
+        const struct http_call_events *ev, void *ctx, struct http_call **out);
 /* Slows the answer down: flow control (HTTP/2) or the connection (HTTP/1.1). */
 void http_call_pause(struct http_call *call, bool pause);
 /* For stream_body. ERR_LIMIT: wait for on_writable. */
@@ -79,7 +79,8 @@ struct http_fetch_options {
         size_t max_body;             /* 0: 1 MiB */
         unsigned timeout_ms;         /* until the answer's end; 0: 30 s. With on_data: until its head */
         bool offer_h2;               /* HTTP/2 if TLS agrees */
-        const struct net_dial_options *dial; /* addresses, mark, proxy, TLS options; host and port are ignored */
+        const struct net_dial_options
+                *dial; /* addresses, mark, proxy, TLS options; host and port are ignored */
 };
 struct http_fetch_result {
         enum err e;                  /* OK: a response was read, whatever its status */
@@ -94,8 +95,8 @@ struct http_fetch_events {
 };
 struct http_fetch;
 /* ERR_FORMAT for a bad URL. *out (may be NULL) serves to cancel until on_done. */
-enum err MUST_USE http_fetch_start(struct net_loop *loop, const struct http_fetch_options *o, const struct http_fetch_events *ev,
-        void *ctx, struct http_fetch **out);
+enum err MUST_USE http_fetch_start(struct net_loop *loop, const struct http_fetch_options *o,
+        const struct http_fetch_events *ev, void *ctx, struct http_fetch **out);
 void http_fetch_cancel(struct http_fetch *f); /* NULL is fine */
 
 /* Asks for an upgrade on a fresh stream, which is taken. headers must include Upgrade
@@ -103,7 +104,8 @@ void http_fetch_cancel(struct http_fetch *f); /* NULL is fine */
  * (status names a refusal, else 0). r and the diag live during the call. */
 struct http_upgrading;
 enum err MUST_USE http_upgrade_start(struct net_stream *s, const struct http_ask *ask, unsigned timeout_ms,
-        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct http_response *r, const struct diag *d),
+        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct http_response *r,
+                const struct diag *d),
         void *ctx, struct http_upgrading **out);
 void http_upgrade_cancel(struct http_upgrading *u); /* NULL is fine */
 

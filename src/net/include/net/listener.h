@@ -27,8 +27,9 @@ enum err MUST_USE net_listen_tcp(struct net_loop *loop, const struct ip_port *ad
 /* A Unix socket as spec/node.md 1.9 has it: if something answers at path ERR_EXISTS,
  * else a stale file is replaced; the folder is made (0755) if absent; mode is set on
  * the file, and the file is removed when the listener closes. */
-enum err MUST_USE net_listen_unix(struct net_loop *loop, const char *path, unsigned mode, unsigned max_connections,
-        const struct net_listener_calls *calls, void *ctx, struct net_listener **out, struct diag *d);
+enum err MUST_USE net_listen_unix(struct net_loop *loop, const char *path, unsigned mode,
+        unsigned max_connections, const struct net_listener_calls *calls, void *ctx,
+        struct net_listener **out, struct diag *d);
 
 /* A listening socket opened elsewhere (service manager, privileged helper). Takes fd,
  * on failure too. */

@@ -21,8 +21,8 @@ struct net_noise_peer {
  * connection. check (may be NULL) sees the peer before anything of Noise is sent; false
  * closes. x is gone in any case.
  */
-enum err MUST_USE net_noise_accept(struct http_exchange *x, const struct secret_key *server_key, struct slice early_json,
-        bool (*check)(void *ctx, const struct net_noise_peer *peer), void *ctx,
+enum err MUST_USE net_noise_accept(struct http_exchange *x, const struct secret_key *server_key,
+        struct slice early_json, bool (*check)(void *ctx, const struct net_noise_peer *peer), void *ctx,
         struct net_noise_peer *peer, struct net_stream **out);
 
 /*
@@ -30,7 +30,8 @@ enum err MUST_USE net_noise_accept(struct http_exchange *x, const struct secret_
  * is read from lower, which is taken. The stream opens when it is verified and the early
  * payload, if the server sends one, has been read.
  */
-enum err MUST_USE net_noise_connect(struct net_stream *lower, struct noise_client *hs, struct net_stream **out);
+enum err MUST_USE net_noise_connect(
+        struct net_stream *lower, struct noise_client *hs, struct net_stream **out);
 /* The JSON of the early payload of an open client stream; empty if there was none. */
 struct slice net_noise_early(const struct net_stream *s);
 

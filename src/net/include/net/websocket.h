@@ -21,8 +21,9 @@ void ws_close(struct net_stream *s, unsigned code, const char *reason);
 
 /* The client's side on a fresh stream, which is taken. The server must choose the
  * subprotocol if one is given. Cancel with http_upgrade_cancel(). */
-enum err MUST_USE ws_connect(struct net_stream *s, const char *authority, const char *target, const char *subprotocol,
-        unsigned timeout_ms, void (*done)(void *ctx, enum err e, struct net_stream *s, const struct diag *d),
-        void *ctx, struct http_upgrading **out);
+enum err MUST_USE ws_connect(struct net_stream *s, const char *authority, const char *target,
+        const char *subprotocol, unsigned timeout_ms,
+        void (*done)(void *ctx, enum err e, struct net_stream *s, const struct diag *d), void *ctx,
+        struct http_upgrading **out);
 
 #endif
