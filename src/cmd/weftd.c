@@ -280,6 +280,8 @@ int main(int argc, char **argv)
                 .tun_name = f.tun,
                 .port = (uint16_t)f.port,
                 .mtu = mtu_of_environment(),
+                .no_portmap = is_set("TS_DISABLE_PORTMAPPER"),
+                .no_upnp = is_set("TS_DISABLE_UPNP"),
                 .no_direct = is_set("TS_DEBUG_NEVER_DIRECT_UDP") || is_set("TS_DEBUG_ALWAYS_USE_DERP"),
         };
         if (!*f.state && *f.state_dir)

@@ -226,7 +226,7 @@ static enum err start_engines(struct node *n, struct diag *diag)
         key_wipe(&tunnel, sizeof tunnel);
         n->path = path_manager_new(&path, &now);
         n->relays = derp_pool_new(n->loop, ROUTER_MARK, &node_relay_events, n);
-        if (!n->tunnel || !n->path || !n->relays)
+        if (!n->tunnel || !n->path || !n->relays || node_portmap_start(n) != OK)
                 return diag_set(diag, ERR_NOMEM, "out of memory");
         err = net_poll_start(n->loop, dataplane_event_fd(n->packets), NET_POLL_READ, node_packets_ready, n,
                 &n->packets_poll);
@@ -381,7 +381,8 @@ void node_stop(struct node *n)
                 tunnel_free(n->tunnel);
         }
         if (n->path)
-                path_manager_free(n->path);
+                path_manager_free(n->path); /* gives a mapped port back: one last datagram */
+        node_portmap_stop(n);
         net_poll_stop(n->packets_poll);
         if (n->packets)
                 dataplane_stop(n->packets);

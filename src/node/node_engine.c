@@ -393,7 +393,8 @@ static void set_options(struct node *n, const struct now *now)
         const struct path_options options = {
                 .silent_disco = tailcfg_node_has_cap(self, SLICE_LIT("silent-disco")),
                 .only_tcp_443 = tailcfg_node_has_cap(self, SLICE_LIT("only-tcp-443")),
-                .no_upnp = true,
+                .no_portmap = n->options.no_portmap,
+                .no_upnp = n->options.no_upnp,
                 .always_stun = tailcfg_node_has_cap(self, SLICE_LIT("debug-always-stun")),
                 .never_direct = n->options.no_direct,
         };

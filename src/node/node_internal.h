@@ -6,6 +6,7 @@
  *   node_engine.c   what the packet path is to be: peers, view, routes, relays
  *   node_packets.c  packet path, WireGuard engine, paths and relays among each other
  *   node_network.c  interfaces, sockets anew, addresses of relays, suspend
+ *   node_portmap.c  the router in front of us
  *   node_local.c    what users ask: live status, pings
  *
  * All of it runs on the loop's thread; only the packet workers do not.
@@ -26,6 +27,7 @@
 #include "node/node.h"
 #include "os/monitor.h"
 #include "path/path.h"
+#include "path/upnp.h"
 #include "tunnel/tunnel.h"
 
 enum {
@@ -92,7 +94,8 @@ struct node {
         int64_t saved_clock_us;       /* tunnel_clock() as the state file has it */
         struct path_manager *path;
         struct derp_pool *relays;
-        struct net_udp *portmap;      /* socket of the port mapper */
+        struct net_udp *portmap;      /* socket of the port mapper; NULL until used */
+        struct upnp *upnp;
 
         struct os_monitor *monitor;
         struct net_poll *monitor_poll;
@@ -156,6 +159,13 @@ void node_read_network(struct node *n, bool rebound);
 void node_rebind(struct node *n, const char *why);
 void node_resolve_relays(struct node *n);
 void node_cancel_resolves(struct node *n);
+
+/* node_portmap.c */
+void node_find_gateway(struct path_network *net); /* net->locals are there already */
+void node_portmap_send(void *ctx, const struct ip_port *dst, struct slice datagram);
+void node_upnp_ask(void *ctx, uint16_t internal_port, uint16_t external_port, uint32_t lifetime_s);
+enum err MUST_USE node_portmap_start(struct node *n);
+void node_portmap_stop(struct node *n);
 
 /* node_control.c */
 void node_control_free_now(struct node *n);

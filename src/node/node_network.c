@@ -82,6 +82,8 @@ void node_read_network(struct node *n, bool rebound)
                 return;
         }
         describe(n, &seen, &net, locals);
+        node_find_gateway(&net);
+        upnp_set_network(n->upnp, &net.gateway, &net.gateway_self);
         dataplane_ports(n->packets, &net.port_v4, &net.port_v6);
         path_set_network(n->path, &net, &now);
         derp_pool_set_network_up(n->relays, net.up);

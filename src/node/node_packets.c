@@ -234,14 +234,6 @@ static uint64_t last_received_us(void *ctx, const struct public_key *peer, void 
         return counters.last_received_us;
 }
 
-static void send_portmap(void *ctx, const struct ip_port *dst, struct slice datagram)
-{
-        struct node *n = ctx;
-
-        if (n->portmap && net_udp_send(n->portmap, dst, datagram) != OK)
-                log_debug(&node_log, "port mapper could not send", NULL);
-}
-
 const struct path_ops node_path_ops = {
         .send_udp = path_send_udp,
         .send_derp = path_send_derp,
@@ -253,7 +245,8 @@ const struct path_ops node_path_ops = {
         .rebind_wanted = rebind_wanted,
         .last_sent_us = last_sent_us,
         .last_received_us = last_received_us,
-        .send_portmap = send_portmap,
+        .send_portmap = node_portmap_send,
+        .upnp = node_upnp_ask,
 };
 
 /* ---- relays ----------------------------------------------------------------------------------- */

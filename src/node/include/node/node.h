@@ -19,6 +19,7 @@ struct node_options {
         uint16_t port;           /* UDP; 0: the kernel chooses */
         uint32_t mtu;            /* of the TUN */
         bool no_direct;          /* relays only: for tests of relayed paths */
+        bool no_portmap, no_upnp;
         struct priv *priv;       /* who opens the TUN and sets routes; taken, on failure too */
         /* The node cannot go on; a sentence. It is stopped by its owner. */
         void (*failed)(void *ctx, const char *why);
