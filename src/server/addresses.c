@@ -47,7 +47,8 @@ static bool is_reserved(const struct ip_addr *a)
 
         if (a->family == IP_V4) {
                 uint32_t v = ip_v4_to_u32(a);
-                return (v & 0xfffffe00) == 0x64735c00 /* 100.115.92.0/23 */ || v == 0x64646464 /* 100.100.100.100 */;
+                return (v & 0xfffffe00) == 0x64735c00 /* 100.115.92.0/23 */ ||
+                       v == 0x64646464 /* 100.100.100.100 */;
         }
         return memcmp(a->b, resolver6, 16) == 0;
 }
@@ -58,7 +59,8 @@ static bool is_free(const struct tailnet *t, const struct ip_addr *a)
 }
 
 /* From `start` upwards, wrapping once; the network's and the last address excluded. */
-static enum err search(const struct tailnet *t, const struct ip_prefix *p, uint64_t start, uint64_t *found, struct ip_addr *out)
+static enum err search(const struct tailnet *t, const struct ip_prefix *p, uint64_t start, uint64_t *found,
+        struct ip_addr *out)
 {
         uint64_t size = prefix_size(p);
 
@@ -79,7 +81,8 @@ static enum err search(const struct tailnet *t, const struct ip_prefix *p, uint6
         return ERR_LIMIT;
 }
 
-static enum err allocate_one(struct server *s, const struct ip_prefix *p, uint64_t *lowest_free, struct ip_addr *out)
+static enum err allocate_one(
+        struct server *s, const struct ip_prefix *p, uint64_t *lowest_free, struct ip_addr *out)
 {
         uint64_t start, found;
 

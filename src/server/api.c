@@ -13,7 +13,7 @@ static void answer(struct api_request *r, int status, const char *type)
                 status = 500;
         }
         hold_reply(r->s, r->call, FORM_API,
-                   &(struct server_reply){ .status = status, .content_type = type, .body = buf_slice(&r->out) });
+                &(struct server_reply){ .status = status, .content_type = type, .body = buf_slice(&r->out) });
 }
 
 static const char *status_title(int status)
@@ -61,10 +61,7 @@ void api_fail_diag(struct api_request *r, int status, const struct diag *diag)
         api_fail(r, status, diag->text);
 }
 
-void api_done(struct api_request *r)
-{
-        answer(r, 200, "application/json");
-}
+void api_done(struct api_request *r) { answer(r, 200, "application/json"); }
 
 void api_done_empty(struct api_request *r)
 {
@@ -75,10 +72,7 @@ void api_done_empty(struct api_request *r)
 
 /* --- requests ---------------------------------------------------------------------- */
 
-bool api_is(const struct api_request *r, const char *method)
-{
-        return slice_is(r->method, method);
-}
+bool api_is(const struct api_request *r, const char *method) { return slice_is(r->method, method); }
 
 /* Percent-decoding; `plus` also turns '+' into a space, as in queries. */
 static bool unescape(struct arena *a, struct slice in, bool plus, struct slice *out)
@@ -110,7 +104,8 @@ bool api_query(struct api_request *r, const char *name, struct slice *value)
         while (slice_split(&rest, '&', &field)) {
                 size_t eq = slice_find(field, '=');
                 if (slice_is(slice_first(field, eq), name))
-                        return unescape(&r->arena, slice_after(field, eq + 1 > field.len ? eq : eq + 1), true, value);
+                        return unescape(
+                                &r->arena, slice_after(field, eq + 1 > field.len ? eq : eq + 1), true, value);
         }
         return false;
 }
@@ -277,7 +272,8 @@ bool api_tags(struct api_request *r, const struct tailcfg_strings *tags, struct 
         for (size_t i = 0; i < tags->count; i++) {
                 sorted[i] = tags->items[i];
                 if (!name_is_tag(sorted[i])) {
-                        api_fail(r, 400, "a tag is \"tag:\" and a lower-case name of letters, digits and '-'");
+                        api_fail(
+                                r, 400, "a tag is \"tag:\" and a lower-case name of letters, digits and '-'");
                         return false;
                 }
         }
@@ -309,15 +305,21 @@ static void api_health(struct api_request *r)
 static void api_policy(struct api_request *r)
 {
         r->doing = "handling the policy";
-        api_fail(r, 501, "access policies are not supported by this release of weft-control: every node sees every node");
+        api_fail(r, 501,
+                "access policies are not supported by this release of weft-control: every node sees every "
+                "node");
 }
 
 static const struct {
         const char *name;
         void (*handle)(struct api_request *r);
 } resources[] = {
-        { "health", api_health },  { "user", api_users },   { "preauthkey", api_preauthkeys },
-        { "apikey", api_apikeys }, { "node", api_nodes },   { "auth", api_auth },
+        { "health", api_health },
+        { "user", api_users },
+        { "preauthkey", api_preauthkeys },
+        { "apikey", api_apikeys },
+        { "node", api_nodes },
+        { "auth", api_auth },
         { "policy", api_policy },
 };
 
@@ -329,7 +331,8 @@ static bool split_path(struct api_request *r, struct slice path)
                 return false;
         path = slice_after(path, base.len);
         while (path.len && slice_split(&path, '/', &part)) {
-                if (r->n_segments == API_SEGMENTS || !unescape(&r->arena, part, false, &r->segment[r->n_segments++]))
+                if (r->n_segments == API_SEGMENTS ||
+                        !unescape(&r->arena, part, false, &r->segment[r->n_segments++]))
                         return false;
         }
         return r->n_segments > 0;
@@ -348,8 +351,8 @@ static void route(struct api_request *r, struct slice path)
         api_fail(r, 404, "there is no such path in API version 1");
 }
 
-void server_api(struct server *s, const struct now *now, struct slice method, struct slice path, struct slice query,
-                struct slice body, struct server_call *call)
+void server_api(struct server *s, const struct now *now, struct slice method, struct slice path,
+        struct slice query, struct slice body, struct server_call *call)
 {
         struct api_request r = {
                 .s = s,

@@ -68,8 +68,8 @@ void api_nodes(struct api_request *r);
 void api_auth(struct api_request *r);
 
 void api_write_user(struct json_writer *w, const struct store_user *user);
-void api_write_auth_key(const struct server *s, struct json_writer *w, const struct store_auth_key *key, const char *full_text,
-                        bool inside_node);
+void api_write_auth_key(const struct server *s, struct json_writer *w, const struct store_auth_key *key,
+        const char *full_text, bool inside_node);
 /* Answers {"node": ...} of the single-node endpoints. */
 void api_reply_node(struct api_request *r, const struct node *n);
 

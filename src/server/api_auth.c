@@ -44,7 +44,9 @@ void api_auth(struct api_request *r)
                 reject(r);
         else if (r->n_segments == 2 && slice_is(r->segment[1], "approve") && api_is(r, "POST")) {
                 r->doing = "approving login";
-                api_fail(r, 501, "SSH check mode is not supported by this release; use `auth register` for a device that logs in");
+                api_fail(r, 501,
+                        "SSH check mode is not supported by this release; use `auth register` for a device "
+                        "that logs in");
         } else
                 api_fail(r, 404, "there is no such operation on logins");
 }

@@ -3,8 +3,8 @@
 
 /* --- pre-auth keys -------------------------------------------------------------------- */
 
-void api_write_auth_key(const struct server *s, struct json_writer *w, const struct store_auth_key *key, const char *full_text,
-                        bool inside_node)
+void api_write_auth_key(const struct server *s, struct json_writer *w, const struct store_auth_key *key,
+        const char *full_text, bool inside_node)
 {
         const struct store_user *user = tailnet_user(&s->tailnet, key->user_id);
         struct buf masked = BUF_INIT(128);
@@ -35,8 +35,10 @@ static void create_auth_key(struct api_request *r)
         struct api_time expires = { 0 };
         struct new_key key;
         const struct api_field fields[] = {
-                { "user", API_ID, &row.user_id },          { "reusable", API_BOOL, &row.reusable },
-                { "ephemeral", API_BOOL, &row.ephemeral }, { "expiration", API_TIME, &expires },
+                { "user", API_ID, &row.user_id },
+                { "reusable", API_BOOL, &row.reusable },
+                { "ephemeral", API_BOOL, &row.ephemeral },
+                { "expiration", API_TIME, &expires },
                 { "aclTags", API_LIST, &tags },
         };
 
@@ -76,7 +78,8 @@ static void list_auth_keys(struct api_request *r)
         json_name(&r->json, "preAuthKeys");
         json_array_open(&r->json);
         for (size_t i = 0; i < keys->n; i++)
-                api_write_auth_key(r->s, &r->json, (const struct store_auth_key *)keys->items[i], NULL, false);
+                api_write_auth_key(
+                        r->s, &r->json, (const struct store_auth_key *)keys->items[i], NULL, false);
         json_array_close(&r->json);
         json_object_close(&r->json);
         api_done(r);

@@ -16,7 +16,8 @@ static const char *method_text(enum store_register_method method)
         return "REGISTER_METHOD_UNSPECIFIED";
 }
 
-static void name_key(struct json_writer *w, const char *name, const char *prefix, const struct public_key *key)
+static void name_key(
+        struct json_writer *w, const char *name, const char *prefix, const struct public_key *key)
 {
         char text[KEY_TEXT_MAX];
 
@@ -74,11 +75,12 @@ static void name_serving(struct json_writer *w, const struct node *n, enum node_
         json_array_close(w);
 }
 
-static void name_owner(const struct server *s, struct json_writer *w, const struct node *n, enum node_view view)
+static void name_owner(
+        const struct server *s, struct json_writer *w, const struct node *n, enum node_view view)
 {
         static const struct store_user tagged = { .id = TAGGED_DEVICES_ID,
-                                                  .name = SLICE_LIT("tagged-devices"),
-                                                  .display_name = SLICE_LIT("Tagged Devices") };
+                .name = SLICE_LIT("tagged-devices"),
+                .display_name = SLICE_LIT("Tagged Devices") };
         const struct store_user *user = tailnet_user(&s->tailnet, n->row->user_id);
 
         json_name(w, "user");
@@ -90,7 +92,8 @@ static void name_owner(const struct server *s, struct json_writer *w, const stru
                 json_put_null(w);
 }
 
-static void write_node(const struct server *s, struct json_writer *w, const struct node *n, enum node_view view)
+static void write_node(
+        const struct server *s, struct json_writer *w, const struct node *n, enum node_view view)
 {
         const struct store_auth_key *key = row_set_get(&s->tailnet.auth_keys, n->row->auth_key_id);
 
@@ -129,10 +132,7 @@ static void reply_node(struct api_request *r, const struct node *n, enum node_vi
         api_done(r);
 }
 
-void api_reply_node(struct api_request *r, const struct node *n)
-{
-        reply_node(r, n, VIEW_SINGLE);
-}
+void api_reply_node(struct api_request *r, const struct node *n) { reply_node(r, n, VIEW_SINGLE); }
 
 /* --- operations ---------------------------------------------------------------------------- */
 
@@ -143,7 +143,8 @@ static void list(struct api_request *r)
         struct slice name = { 0 };
 
         r->doing = "listing nodes";
-        if (api_query(r, "user", &name) && name.len && tailnet_user_by_name(&r->s->tailnet, name, &user) != OK) {
+        if (api_query(r, "user", &name) && name.len &&
+                tailnet_user_by_name(&r->s->tailnet, name, &user) != OK) {
                 api_fail(r, 404, "user not found");
                 return;
         }
@@ -185,7 +186,8 @@ static void expire(struct api_request *r, struct node *n)
         struct store_node row = *n->row;
         struct api_time expiry = { 0 };
         bool disable = false;
-        const struct api_field fields[] = { { "expiry", API_TIME, &expiry }, { "disableExpiry", API_BOOL, &disable } };
+        const struct api_field fields[] = { { "expiry", API_TIME, &expiry },
+                { "disableExpiry", API_BOOL, &disable } };
 
         r->doing = "expiring node";
         if (!api_body(r, fields, 2))
@@ -209,7 +211,9 @@ static void rename_node(struct api_request *r, struct node *n)
 
         r->doing = "renaming node";
         if (!name_is_label(name)) {
-                api_fail(r, 400, "a name has 1 to 63 letters, digits and '-', and begins and ends with a letter or digit");
+                api_fail(r, 400,
+                        "a name has 1 to 63 letters, digits and '-', and begins and ends with a letter or "
+                        "digit");
                 return;
         }
         for (size_t i = 0; i < name.len; i++)
@@ -253,7 +257,8 @@ static void tag(struct api_request *r, struct node *n)
 }
 
 /* One exit route stands for both families. */
-static bool parse_routes(struct api_request *r, const struct tailcfg_strings *texts, struct ip_prefix *out, size_t *count)
+static bool parse_routes(
+        struct api_request *r, const struct tailcfg_strings *texts, struct ip_prefix *out, size_t *count)
 {
         bool v4 = false, v6 = false;
 
@@ -325,7 +330,9 @@ static void register_node(struct api_request *r)
 static void backfill(struct api_request *r)
 {
         r->doing = "assigning missing addresses";
-        api_fail(r, 501, "backfillips is not supported by this release: every node gets its addresses when it registers");
+        api_fail(r, 501,
+                "backfillips is not supported by this release: every node gets its addresses when it "
+                "registers");
 }
 
 static struct node *node_of_path(struct api_request *r)

@@ -9,9 +9,12 @@ static const struct {
 } cases[] = {
         { "GET", "/api/v1/health", "", 200, "{\"databaseConnectivity\":true}" },
         { "GET", "/api/v1/user", "", 200, "{\"users\":[]}" },
-        { "POST", "/api/v1/user", "{\"name\":\"alice\",\"displayName\":\"Alice\",\"email\":\"a@example.net\"}", 200,
-          "{\"user\":{\"id\":\"1\",\"name\":\"alice\",\"createdAt\":\"2026-01-01T00:00:00Z\",\"displayName\":\"Alice\","
-          "\"email\":\"a@example.net\",\"providerId\":\"\",\"provider\":\"\",\"profilePicUrl\":\"\"}}" },
+        { "POST", "/api/v1/user",
+                "{\"name\":\"alice\",\"displayName\":\"Alice\",\"email\":\"a@example.net\"}", 200,
+                "{\"user\":{\"id\":\"1\",\"name\":\"alice\",\"createdAt\":\"2026-01-01T00:00:00Z\","
+                "\"displayName\":\"Alice\","
+                "\"email\":\"a@example.net\",\"providerId\":\"\",\"provider\":\"\",\"profilePicUrl\":\"\"}"
+                "}" },
         { "POST", "/api/v1/user", "{\"name\":\"alice\"}", 409, "already" },
         { "POST", "/api/v1/user", "{\"name\":\"1\"}", 400, NULL },
         { "POST", "/api/v1/user", "{\"nick\":\"x\"}", 422, NULL },
@@ -29,8 +32,11 @@ static const struct {
         { "DELETE", "/api/v1/user/2", "", 200, "{}" },
 
         { "GET", "/api/v1/preauthkey", "", 200, "{\"preAuthKeys\":[]}" },
-        { "POST", "/api/v1/preauthkey", "{\"user\":\"1\",\"reusable\":true,\"aclTags\":null,\"expiration\":\"2030-01-01T00:00:00Z\"}",
-          200, "\"expiration\":\"2030-01-01T00:00:00Z\",\"createdAt\":\"2026-01-01T00:00:00Z\",\"aclTags\":[]}}" },
+        { "POST", "/api/v1/preauthkey",
+                "{\"user\":\"1\",\"reusable\":true,\"aclTags\":null,\"expiration\":\"2030-01-01T00:00:00Z\"}",
+                200,
+                "\"expiration\":\"2030-01-01T00:00:00Z\",\"createdAt\":\"2026-01-01T00:00:00Z\",\"aclTags\":["
+                "]}}" },
         { "POST", "/api/v1/preauthkey", "{\"user\":\"0\"}", 400, NULL },
         { "POST", "/api/v1/preauthkey", "{\"user\":\"x\"}", 400, NULL },
         { "POST", "/api/v1/preauthkey", "{\"user\":\"9\"}", 404, NULL },
@@ -44,7 +50,8 @@ static const struct {
         { "DELETE", "/api/v1/preauthkey", "", 400, NULL },
 
         { "GET", "/api/v1/apikey", "", 200, "{\"apiKeys\":[]}" },
-        { "POST", "/api/v1/apikey", "{\"expiration\":\"2030-01-01T00:00:00Z\"}", 200, "{\"apiKey\":\"hskey-api-" },
+        { "POST", "/api/v1/apikey", "{\"expiration\":\"2030-01-01T00:00:00Z\"}", 200,
+                "{\"apiKey\":\"hskey-api-" },
         { "GET", "/api/v1/apikey", "", 200, "\"createdAt\":\"2026-01-01T00:00:00Z\",\"lastSeen\":null}" },
         { "POST", "/api/v1/apikey/expire", "{}", 400, NULL },
         { "POST", "/api/v1/apikey/expire", "{\"id\":\"1\",\"prefix\":\"x\"}", 400, NULL },
@@ -57,7 +64,8 @@ static const struct {
         { "GET", "/api/v1/node/9", "", 404, NULL },
         { "GET", "/api/v1/node/x", "", 400, NULL },
         { "POST", "/api/v1/node/backfillips?confirmed=true", "", 501, NULL },
-        { "POST", "/api/v1/auth/register", "{\"user\":\"alice\",\"authId\":\"hskey-authreq-000000000000000000000000\"}", 404, NULL },
+        { "POST", "/api/v1/auth/register",
+                "{\"user\":\"alice\",\"authId\":\"hskey-authreq-000000000000000000000000\"}", 404, NULL },
         { "POST", "/api/v1/auth/register", "{\"user\":\"nobody\",\"authId\":\"x\"}", 404, NULL },
         { "POST", "/api/v1/auth/reject", "{\"authId\":\"x\"}", 404, NULL },
         { "GET", "/api/v1/policy", "", 501, NULL },
@@ -74,7 +82,8 @@ static void run(struct world *w, size_t i)
         int status = admin(w, cases[i].method, cases[i].target, cases[i].body, &out);
 
         if (status != cases[i].status || (cases[i].contains && !has(&out, cases[i].contains)))
-                fail_msg("%s %s %s: %d %s", cases[i].method, cases[i].target, cases[i].body, status, buf_cstr(&out));
+                fail_msg("%s %s %s: %d %s", cases[i].method, cases[i].target, cases[i].body, status,
+                        buf_cstr(&out));
         if (status >= 400)
                 assert_true(has(&out, "\"errors\":[{\"message\":\""));
         buf_fini(&out);
@@ -107,19 +116,27 @@ static void a_node_in_full(void **state)
         world_sync(&w);
         assert_int_equal(admin(&w, "GET", "/api/v1/node/1", "", &out), 200);
         assert_true(has(&out, "{\"node\":{\"id\":\"1\",\"machineKey\":\"mkey:0100000000"));
-        assert_true(has(&out, "\"ipAddresses\":[\"100.64.0.1\",\"fd7a:115c:a1e0::1\"],\"name\":\"Joe's Mac mini\",\"user\":{\"id\":\"1\""));
+        assert_true(has(&out, "\"ipAddresses\":[\"100.64.0.1\",\"fd7a:115c:a1e0::1\"],\"name\":\"Joe's Mac "
+                              "mini\",\"user\":{\"id\":\"1\""));
         assert_true(has(&out, "\"expiry\":null,\"preAuthKey\":{\"user\":{"));
-        assert_true(has(&out, "\"registerMethod\":\"REGISTER_METHOD_AUTH_KEY\",\"givenName\":\"joes-mac-mini\",\"online\":false,"
-                              "\"approvedRoutes\":[],\"availableRoutes\":[],\"subnetRoutes\":[],\"tags\":[]}}"));
+        assert_true(
+                has(&out, "\"registerMethod\":\"REGISTER_METHOD_AUTH_KEY\",\"givenName\":\"joes-mac-mini\","
+                          "\"online\":false,"
+                          "\"approvedRoutes\":[],\"availableRoutes\":[],\"subnetRoutes\":[],\"tags\":[]}}"));
 
         assert_int_equal(admin(&w, "POST", "/api/v1/node/1/rename/Upper-Case", "", &out), 200);
         assert_true(has(&out, "\"givenName\":\"upper-case\""));
         assert_int_equal(admin(&w, "POST", "/api/v1/node/1/rename/-x", "", NULL), 400);
         assert_int_equal(admin(&w, "POST", "/api/v1/node/1/tags", "{\"tags\":[]}", NULL), 400);
-        assert_int_equal(admin(&w, "POST", "/api/v1/node/1/approve_routes", "{\"routes\":[\"0.0.0.0/0\"]}", &out), 200);
+        assert_int_equal(
+                admin(&w, "POST", "/api/v1/node/1/approve_routes", "{\"routes\":[\"0.0.0.0/0\"]}", &out),
+                200);
         assert_true(has(&out, "\"approvedRoutes\":[\"0.0.0.0/0\",\"::/0\"]"));
-        assert_int_equal(admin(&w, "POST", "/api/v1/node/1/approve_routes", "{\"routes\":[\"x\"]}", NULL), 400);
-        assert_int_equal(admin(&w, "POST", "/api/v1/node/1/expire", "{\"expiry\":\"2030-01-01T00:00:00Z\",\"disableExpiry\":true}", NULL), 400);
+        assert_int_equal(
+                admin(&w, "POST", "/api/v1/node/1/approve_routes", "{\"routes\":[\"x\"]}", NULL), 400);
+        assert_int_equal(admin(&w, "POST", "/api/v1/node/1/expire",
+                                 "{\"expiry\":\"2030-01-01T00:00:00Z\",\"disableExpiry\":true}", NULL),
+                400);
         assert_int_equal(admin(&w, "DELETE", "/api/v1/user/1", "", NULL), 400); /* has a node */
         assert_int_equal(admin(&w, "DELETE", "/api/v1/preauthkey?id=1", "", NULL), 200);
         assert_int_equal(admin(&w, "DELETE", "/api/v1/node/1", "", NULL), 200);
@@ -137,7 +154,8 @@ static void an_api_key_opens_until_it_expires(void **state)
 
         (void)state;
         world_init(&w);
-        assert_int_equal(admin(&w, "POST", "/api/v1/apikey", "{\"expiration\":\"2026-01-01T01:00:00Z\"}", &out), 200);
+        assert_int_equal(
+                admin(&w, "POST", "/api/v1/apikey", "{\"expiration\":\"2026-01-01T01:00:00Z\"}", &out), 200);
         member(&out, "apiKey", key, sizeof(key));
         assert_true(server_api_key_valid(w.server, &w.now, slice_str(key)));
         key[strlen(key) - 1] ^= 1;
@@ -153,9 +171,15 @@ static void an_api_key_opens_until_it_expires(void **state)
 static void host_names_become_labels(void **state)
 {
         static const char *const pairs[][2] = {
-                { "Joe's Mac mini", "joes-mac-mini" }, { "Test@Host", "test-host" }, { "mail.server", "mail-server" },
-                { "My-PC!", "my-pc" },                 { "我的电脑", "" },           { "laptop.local", "laptop" },
-                { "a__b", "a--b" },                    { "--x--", "x" },             { "host.lan.local", "host" },
+                { "Joe's Mac mini", "joes-mac-mini" },
+                { "Test@Host", "test-host" },
+                { "mail.server", "mail-server" },
+                { "My-PC!", "my-pc" },
+                { "我的电脑", "" },
+                { "laptop.local", "laptop" },
+                { "a__b", "a--b" },
+                { "--x--", "x" },
+                { "host.lan.local", "host" },
                 { "UPPER_case.localdomain", "upper-case" },
         };
         char out[LABEL_MAX + 1], xs[70];
@@ -203,8 +227,10 @@ static void the_lowest_free_is_given(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(statuses_and_shapes),        cmocka_unit_test(a_node_in_full),
-                cmocka_unit_test(an_api_key_opens_until_it_expires), cmocka_unit_test(host_names_become_labels),
+                cmocka_unit_test(statuses_and_shapes),
+                cmocka_unit_test(a_node_in_full),
+                cmocka_unit_test(an_api_key_opens_until_it_expires),
+                cmocka_unit_test(host_names_become_labels),
                 cmocka_unit_test(the_lowest_free_is_given),
         };
         log_set_level(LOG_ERROR);

@@ -29,8 +29,10 @@ static bool name_is_usable(struct api_request *r, struct slice name)
         struct store_user *other;
 
         if (!name_is_user(name)) {
-                api_fail(r, 400, "a user name begins with a letter, has at least two characters, and only letters, digits, "
-                                 "'-', '.', '_' and at most one '@'");
+                api_fail(r, 400,
+                        "a user name begins with a letter, has at least two characters, and only letters, "
+                        "digits, "
+                        "'-', '.', '_' and at most one '@'");
                 return false;
         }
         if (tailnet_user_by_name(&r->s->tailnet, name, &other) != ERR_NOTFOUND) {

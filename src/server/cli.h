@@ -4,8 +4,8 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "json/writer.h"
 #include "server/config.h"
+#include "json/writer.h"
 
 /* --- cli_value.c: JSON as a tree, for tables and for writing it again --------------- */
 
@@ -36,7 +36,7 @@ void value_write(const struct value *v, enum output form, struct buf *out);
 enum { CLI_FLAGS_MAX = 16, CLI_WORDS_MAX = 16 };
 
 struct cli_flag {
-        const char *name; /* long name */
+        const char *name;  /* long name */
         const char *value; /* "" for a switch that was given */
 };
 

@@ -16,13 +16,33 @@ static const struct {
         char letter;
         bool takes_value;
 } known[] = {
-        { "config", 'c', true },     { "output", 'o', true },       { "force", 0, false },        { "help", 'h', false },
-        { "user", 'u', true },       { "reusable", 0, false },      { "ephemeral", 0, false },    { "expiration", 'e', true },
-        { "tags", 't', true },       { "identifier", 'i', true },   { "id", 'i', true },          { "name", 'n', true },
-        { "email", 'e', true },      { "display-name", 'd', true }, { "picture-url", 'p', true }, { "new-name", 'r', true },
-        { "key", 'k', true },        { "expiry", 'e', true },       { "disable", 'd', false },    { "routes", 'r', true },
-        { "prefix", 'p', true },     { "auth-id", 0, true },        { "file", 'f', true },        { "scope", 's', true },
-        { "tag", 't', true },        { "description", 'd', true },  { "route", 'r', true },
+        { "config", 'c', true },
+        { "output", 'o', true },
+        { "force", 0, false },
+        { "help", 'h', false },
+        { "user", 'u', true },
+        { "reusable", 0, false },
+        { "ephemeral", 0, false },
+        { "expiration", 'e', true },
+        { "tags", 't', true },
+        { "identifier", 'i', true },
+        { "id", 'i', true },
+        { "name", 'n', true },
+        { "email", 'e', true },
+        { "display-name", 'd', true },
+        { "picture-url", 'p', true },
+        { "new-name", 'r', true },
+        { "key", 'k', true },
+        { "expiry", 'e', true },
+        { "disable", 'd', false },
+        { "routes", 'r', true },
+        { "prefix", 'p', true },
+        { "auth-id", 0, true },
+        { "file", 'f', true },
+        { "scope", 's', true },
+        { "tag", 't', true },
+        { "description", 'd', true },
+        { "route", 'r', true },
         { "bypass-server-and-access-database-directly", 0, false },
 };
 enum { N_KNOWN = sizeof(known) / sizeof(known[0]) };
@@ -32,7 +52,8 @@ static bool set_output(struct cli *cli, const char *value, struct diag *diag)
         static const struct {
                 const char *name;
                 enum output form;
-        } forms[] = { { "", OUTPUT_TABLE }, { "json", OUTPUT_JSON }, { "json-line", OUTPUT_JSON_LINE }, { "yaml", OUTPUT_YAML } };
+        } forms[] = { { "", OUTPUT_TABLE }, { "json", OUTPUT_JSON }, { "json-line", OUTPUT_JSON_LINE },
+                { "yaml", OUTPUT_YAML } };
 
         for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
                 if (strcmp(forms[i].name, value) == 0) {
@@ -85,7 +106,9 @@ static bool parse_long(struct cli *cli, char **argv, int argc, int *i, struct di
                 if (strlen(known[k].name) != len || strncmp(known[k].name, text, len) != 0)
                         continue;
                 if (!known[k].takes_value)
-                        return !equals || strcmp(equals, "=true") == 0 ? add_flag(cli, known[k].name, "", diag) : true;
+                        return !equals || strcmp(equals, "=true") == 0
+                                       ? add_flag(cli, known[k].name, "", diag)
+                                       : true;
                 if (equals)
                         return add_flag(cli, known[k].name, equals + 1, diag);
                 if (*i + 1 < argc)
@@ -106,7 +129,8 @@ static bool parse_short(struct cli *cli, char **argv, int argc, int *i, struct d
                 if (known[k].letter != letter)
                         continue;
                 /* -d is a switch for `nodes expire` and has a value for users. */
-                bool is_switch = !known[k].takes_value || (letter == 'd' && cli->n_words > 1 && cli->words[0][0] == 'n');
+                bool is_switch = !known[k].takes_value ||
+                                 (letter == 'd' && cli->n_words > 1 && cli->words[0][0] == 'n');
                 if (is_switch && *rest == '\0')
                         return add_flag(cli, letter_name(letter), "", diag);
                 if (*rest)
@@ -154,7 +178,8 @@ static bool in_spec(const char *spec, const char *name, struct slice *long_name)
                         item.len--;
                 size_t colon = slice_find(item, ':');
                 *long_name = slice_first(item, colon);
-                if (slice_is(*long_name, name) || (colon < item.len && slice_is(slice_after(item, colon + 1), name)))
+                if (slice_is(*long_name, name) ||
+                        (colon < item.len && slice_is(slice_after(item, colon + 1), name)))
                         return true;
         }
         return false;
@@ -167,7 +192,7 @@ bool cli_args_check(const struct cli *cli, struct diag *diag)
         for (size_t i = 0; i < cli->n_flags; i++) {
                 if (!in_spec(cli->verb_flags, cli->flags[i].name, &long_name)) {
                         (void)diag_set(diag, ERR_FORMAT, "%s%s does not go with this command; try --help",
-                                       strlen(cli->flags[i].name) == 1 ? "-" : "--", cli->flags[i].name);
+                                strlen(cli->flags[i].name) == 1 ? "-" : "--", cli->flags[i].name);
                         return false;
                 }
         }

@@ -44,7 +44,8 @@ static const char *base_url(struct cli *cli)
         return strstr(address, "://") ? address : arena_printf(&cli->arena, "https://%s", address);
 }
 
-static enum err ask_once(struct asking *a, const char *method, const char *path, struct slice body, unsigned timeout_ms)
+static enum err ask_once(
+        struct asking *a, const char *method, const char *path, struct slice body, unsigned timeout_ms)
 {
         struct config *c = &a->cli->config;
         const char *bearer = arena_printf(&a->cli->arena, "Bearer %s", c->cli_api_key);
@@ -75,10 +76,7 @@ static enum err ask_once(struct asking *a, const char *method, const char *path,
         return a->e;
 }
 
-static uint64_t elapsed_ms(const struct now *since)
-{
-        return (net_clock().mono_us - since->mono_us) / 1000;
-}
+static uint64_t elapsed_ms(const struct now *since) { return (net_clock().mono_us - since->mono_us) / 1000; }
 
 /* A server that is just starting gets a moment (spec/server.md, section 2). */
 static enum err ask(struct asking *a, const char *method, const char *path, struct slice body)
@@ -89,7 +87,8 @@ static enum err ask(struct asking *a, const char *method, const char *path, stru
 
         for (;;) {
                 uint64_t spent = elapsed_ms(&begin);
-                enum err e = ask_once(a, method, path, body, (unsigned)(budget_ms > spent + 100 ? budget_ms - spent : 100));
+                enum err e = ask_once(
+                        a, method, path, body, (unsigned)(budget_ms > spent + 100 ? budget_ms - spent : 100));
                 bool may_retry = e == ERR_NOTFOUND || e == ERR_CLOSED || e == ERR_SYS;
                 if (e == OK || !may_retry || elapsed_ms(&begin) + pause_ms >= budget_ms)
                         return e;
@@ -103,12 +102,14 @@ static void tell_problem(struct asking *a)
 {
         const struct value *problem = value_parse(&a->cli->arena, a->body);
         const struct value *errors = value_get(problem, "errors");
-        struct slice cause = value_text(errors ? errors->children : NULL, "message"), doing = value_text(problem, "detail");
+        struct slice cause = value_text(errors ? errors->children : NULL, "message"),
+                     doing = value_text(problem, "detail");
 
         if (cause.len)
                 cli_fail(a->cli, "%.*s: %.*s", SLICE_ARGS(doing), SLICE_ARGS(cause));
         else
-                cli_fail(a->cli, "the server answered %u: %.*s", a->status, SLICE_ARGS(slice_trim(slice_first(a->body, 200))));
+                cli_fail(a->cli, "the server answered %u: %.*s", a->status,
+                        SLICE_ARGS(slice_trim(slice_first(a->body, 200))));
 }
 
 const struct value *cli_call(struct cli *cli, const char *method, const char *path, struct slice body)
@@ -117,7 +118,8 @@ const struct value *cli_call(struct cli *cli, const char *method, const char *pa
         const struct value *v = NULL;
 
         if (*cli->config.cli_address && !*cli->config.cli_api_key) {
-                cli_fail(cli, "cli.address is set, so cli.api_key is needed; make one with `weft-control apikeys create` on the server");
+                cli_fail(cli, "cli.address is set, so cli.api_key is needed; make one with `weft-control "
+                              "apikeys create` on the server");
                 return NULL;
         }
         if (net_loop_new(&a.loop) != OK) {
@@ -126,8 +128,11 @@ const struct value *cli_call(struct cli *cli, const char *method, const char *pa
         }
         enum err e = ask(&a, method, path, body);
         if (e != OK)
-                cli_fail(cli, "cannot reach the control server at %s: %s; is `weft-control serve` running, and may this user open the socket?",
-                         *cli->config.cli_address ? cli->config.cli_address : cli->config.unix_socket, a.diag.text);
+                cli_fail(cli,
+                        "cannot reach the control server at %s: %s; is `weft-control serve` running, and may "
+                        "this user open the socket?",
+                        *cli->config.cli_address ? cli->config.cli_address : cli->config.unix_socket,
+                        a.diag.text);
         else if (a.status != 200)
                 tell_problem(&a);
         else if (!(v = value_parse(&cli->arena, a.body)))
@@ -167,7 +172,8 @@ char *cli_escape(struct cli *cli, const char *text)
                 abort();
         for (; *text; text++) {
                 uint8_t c = (uint8_t)*text;
-                bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+                bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                             c == '-' || c == '.' || c == '_';
                 if (plain)
                         *at++ = (char)c;
                 else
@@ -215,7 +221,8 @@ const char *cli_id(struct cli *cli)
         if (!text)
                 text = cli_flag(cli, "id");
         if (!text || parse_u64(slice_str(text), INT64_MAX, &id) != OK || id == 0) {
-                cli_fail(cli, text ? "-i must be followed by the number that `list` shows as ID" : "say which one with -i ID");
+                cli_fail(cli, text ? "-i must be followed by the number that `list` shows as ID"
+                                   : "say which one with -i ID");
                 return NULL;
         }
         return text;

@@ -12,7 +12,9 @@ static struct slice owner_of(struct cli *cli, const struct value *key)
 
         for (const struct value *tag = tags ? tags->children : NULL; tag; tag = tag->next)
                 buf_printf(&text, "%s%.*s", text.len ? ", " : "", SLICE_ARGS(tag->text));
-        struct slice owner = text.len ? arena_copy(&cli->arena, buf_slice(&text)) : name.len ? name : SLICE_LIT("-");
+        struct slice owner = text.len   ? arena_copy(&cli->arena, buf_slice(&text))
+                             : name.len ? name
+                                        : SLICE_LIT("-");
         buf_fini(&text);
         return owner;
 }
@@ -24,8 +26,10 @@ static const char *yes_no(const struct value *v, const char *name)
 
 int cli_preauthkeys_list(struct cli *cli)
 {
-        static const char *const titles[] = { "ID", "Key/Prefix", "Reusable", "Ephemeral", "Used", "Expiration", "Created", "Owner" };
-        const struct value *keys = value_get(cli_call(cli, "GET", "/api/v1/preauthkey", (struct slice){ 0 }), "preAuthKeys");
+        static const char *const titles[] = { "ID", "Key/Prefix", "Reusable", "Ephemeral", "Used",
+                "Expiration", "Created", "Owner" };
+        const struct value *keys =
+                value_get(cli_call(cli, "GET", "/api/v1/preauthkey", (struct slice){ 0 }), "preAuthKeys");
         struct table_out t;
 
         if (!keys)
@@ -62,7 +66,8 @@ int cli_preauthkeys_create(struct cli *cli)
                 json_name(&w, "aclTags");
                 cli_put_csv(&w, tags);
         }
-        const struct value *key = value_get(cli_call(cli, "POST", "/api/v1/preauthkey", cli_json_end(cli, &w)), "preAuthKey");
+        const struct value *key =
+                value_get(cli_call(cli, "POST", "/api/v1/preauthkey", cli_json_end(cli, &w)), "preAuthKey");
         if (!key)
                 return 1;
         const char *text = arena_cstr(&cli->arena, value_text(key, "key"));
@@ -87,7 +92,8 @@ int cli_preauthkeys_delete(struct cli *cli)
 
         if (!id)
                 return 1;
-        const struct value *v = cli_call(cli, "DELETE", arena_printf(&cli->arena, "/api/v1/preauthkey?id=%s", id), (struct slice){ 0 });
+        const struct value *v = cli_call(cli, "DELETE",
+                arena_printf(&cli->arena, "/api/v1/preauthkey?id=%s", id), (struct slice){ 0 });
         return v ? cli_done(cli, v, "Key deleted") : 1;
 }
 
@@ -101,7 +107,8 @@ int cli_apikeys_create(struct cli *cli)
                 return 1;
         struct json_writer w = cli_json_begin(cli);
         json_field_str(&w, "expiration", expiration);
-        const struct value *key = value_get(cli_call(cli, "POST", "/api/v1/apikey", cli_json_end(cli, &w)), "apiKey");
+        const struct value *key =
+                value_get(cli_call(cli, "POST", "/api/v1/apikey", cli_json_end(cli, &w)), "apiKey");
         if (!key)
                 return 1;
         const char *text = arena_cstr(&cli->arena, key->text);

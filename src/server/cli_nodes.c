@@ -36,13 +36,14 @@ static bool is_expired(const struct value *node)
 {
         int64_t ns;
 
-        return rfc3339_parse(value_text(node, "expiry"), &ns) == OK && ns != UNIX_ZERO_DATE && ns / 1000 <= net_clock().unix_us;
+        return rfc3339_parse(value_text(node, "expiry"), &ns) == OK && ns != UNIX_ZERO_DATE &&
+               ns / 1000 <= net_clock().unix_us;
 }
 
 int cli_nodes_list(struct cli *cli)
 {
-        static const char *const titles[] = { "ID",       "Hostname",  "Name",      "MachineKey", "NodeKey",   "User",   "Tags",
-                                              "IP addresses", "Ephemeral", "Last seen", "Expiration", "Connected", "Expired" };
+        static const char *const titles[] = { "ID", "Hostname", "Name", "MachineKey", "NodeKey", "User",
+                "Tags", "IP addresses", "Ephemeral", "Last seen", "Expiration", "Connected", "Expired" };
         const char *user = cli_flag(cli, "user"), *path = "/api/v1/node";
         const struct value *nodes;
         struct table_out t;
@@ -63,7 +64,8 @@ int cli_nodes_list(struct cli *cli)
                 table_cell(&t, "%.*s", SLICE_ARGS(value_text(value_get(node, "user"), "name")));
                 table_cell(&t, "%s", joined(cli, node, "tags", ", "));
                 table_cell(&t, "%s", joined(cli, node, "ipAddresses", ", "));
-                table_cell(&t, "%s", value_true(value_get(node, "preAuthKey"), "ephemeral") ? "true" : "false");
+                table_cell(
+                        &t, "%s", value_true(value_get(node, "preAuthKey"), "ephemeral") ? "true" : "false");
                 table_cell(&t, "%s", cli_time(&cli->arena, value_text(node, "lastSeen")));
                 table_cell(&t, "%s", cli_time(&cli->arena, value_text(node, "expiry")));
                 table_cell(&t, "%s", value_true(node, "online") ? "online" : "offline");
@@ -75,9 +77,11 @@ int cli_nodes_list(struct cli *cli)
 
 int cli_nodes_list_routes(struct cli *cli)
 {
-        static const char *const titles[] = { "ID", "Hostname", "Approved", "Available", "Serving (Primary)" };
+        static const char *const titles[] = { "ID", "Hostname", "Approved", "Available",
+                "Serving (Primary)" };
         const char *id = cli_flag(cli, "identifier");
-        const struct value *nodes = value_get(cli_call(cli, "GET", "/api/v1/node", (struct slice){ 0 }), "nodes");
+        const struct value *nodes =
+                value_get(cli_call(cli, "GET", "/api/v1/node", (struct slice){ 0 }), "nodes");
         struct table_out t;
 
         if (!nodes)
@@ -86,7 +90,8 @@ int cli_nodes_list_routes(struct cli *cli)
                 return cli_done(cli, nodes, "");
         table_begin(&t, titles, 5);
         for (const struct value *node = nodes->children; node; node = node->next) {
-                const char *approved = joined(cli, node, "approvedRoutes", ", "), *available = joined(cli, node, "availableRoutes", ", ");
+                const char *approved = joined(cli, node, "approvedRoutes", ", "),
+                           *available = joined(cli, node, "availableRoutes", ", ");
                 if ((!*approved && !*available) || (id && !slice_is(value_text(node, "id"), id)))
                         continue;
                 table_cell(&t, "%.*s", SLICE_ARGS(value_text(node, "id")));
@@ -100,13 +105,15 @@ int cli_nodes_list_routes(struct cli *cli)
 }
 
 /* An operation on the node of -i that answers with the node. */
-static int on_node(struct cli *cli, const char *method, const char *verb, struct slice body, const char *sentence)
+static int on_node(
+        struct cli *cli, const char *method, const char *verb, struct slice body, const char *sentence)
 {
         const char *id = cli_id(cli);
 
         if (!id)
                 return 1;
-        const struct value *v = cli_call(cli, method, arena_printf(&cli->arena, "/api/v1/node/%s%s", id, verb), body);
+        const struct value *v =
+                cli_call(cli, method, arena_printf(&cli->arena, "/api/v1/node/%s%s", id, verb), body);
         if (!v)
                 return 1;
         return cli_done(cli, value_get(v, "node") ? value_get(v, "node") : v, sentence);
@@ -132,7 +139,9 @@ int cli_nodes_expire(struct cli *cli)
         if (never)
                 json_field_bool(&w, "disableExpiry", true);
         return on_node(cli, "POST", "/expire", cli_json_end(cli, &w),
-                       never ? "Node expiry disabled" : expiry ? "Node expiration updated" : "Node expired");
+                never    ? "Node expiry disabled"
+                : expiry ? "Node expiration updated"
+                         : "Node expired");
 }
 
 int cli_nodes_rename(struct cli *cli)
@@ -141,7 +150,8 @@ int cli_nodes_rename(struct cli *cli)
 
         if (!name)
                 return cli_fail(cli, "give the new name: weft-control nodes rename NEWNAME -i ID");
-        return on_node(cli, "POST", arena_printf(&cli->arena, "/rename/%s", cli_escape(cli, name)), (struct slice){ 0 }, "Node renamed");
+        return on_node(cli, "POST", arena_printf(&cli->arena, "/rename/%s", cli_escape(cli, name)),
+                (struct slice){ 0 }, "Node renamed");
 }
 
 int cli_nodes_delete(struct cli *cli)
@@ -154,7 +164,8 @@ int cli_nodes_delete(struct cli *cli)
         const struct value *node = value_get(cli_call(cli, "GET", path, (struct slice){ 0 }), "node");
         if (!node)
                 return 1;
-        const char *question = arena_printf(&cli->arena, "Delete node %.*s?", SLICE_ARGS(value_text(node, "givenName")));
+        const char *question =
+                arena_printf(&cli->arena, "Delete node %.*s?", SLICE_ARGS(value_text(node, "givenName")));
         if (!cli_confirm(cli, question ? question : "Delete?")) {
                 puts("Node not deleted");
                 return 0;
@@ -179,26 +190,23 @@ static int approve(struct cli *cli, const char *id)
         const char *user = cli_flag(cli, "user");
 
         if (!id || !user)
-                return cli_fail(cli, "give the login's id and its user: weft-control auth register --auth-id ID --user NAME");
+                return cli_fail(cli, "give the login's id and its user: weft-control auth register --auth-id "
+                                     "ID --user NAME");
         struct json_writer w = cli_json_begin(cli);
         json_field_str(&w, "user", user);
         json_field_str(&w, "authId", id);
-        const struct value *node = value_get(cli_call(cli, "POST", "/api/v1/auth/register", cli_json_end(cli, &w)), "node");
+        const struct value *node =
+                value_get(cli_call(cli, "POST", "/api/v1/auth/register", cli_json_end(cli, &w)), "node");
         if (!node)
                 return 1;
-        const char *sentence = arena_printf(&cli->arena, "Node %.*s registered", SLICE_ARGS(value_text(node, "givenName")));
+        const char *sentence =
+                arena_printf(&cli->arena, "Node %.*s registered", SLICE_ARGS(value_text(node, "givenName")));
         return cli_done(cli, node, sentence ? sentence : "Node registered");
 }
 
-int cli_auth_register(struct cli *cli)
-{
-        return approve(cli, cli_flag(cli, "auth-id"));
-}
+int cli_auth_register(struct cli *cli) { return approve(cli, cli_flag(cli, "auth-id")); }
 
-int cli_nodes_register(struct cli *cli)
-{
-        return approve(cli, cli_flag(cli, "key"));
-}
+int cli_nodes_register(struct cli *cli) { return approve(cli, cli_flag(cli, "key")); }
 
 int cli_auth_reject(struct cli *cli)
 {

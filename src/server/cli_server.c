@@ -89,5 +89,5 @@ int cli_generate(struct cli *cli)
 int cli_not_yet(struct cli *cli)
 {
         return cli_fail(cli, "this release of weft-control does not support `%s%s%s`", cli->words[0],
-                        cli->first_argument > 1 ? " " : "", cli->first_argument > 1 ? cli->words[1] : "");
+                cli->first_argument > 1 ? " " : "", cli->first_argument > 1 ? cli->words[1] : "");
 }

@@ -29,8 +29,9 @@ static void flags_stand_anywhere(void **state)
         struct diag diag;
 
         (void)state;
-        parse(&cli, "-c /x/config.yaml preauthkeys create --user 3 --reusable -e=2h --tags=tag:a,tag:b -o json",
-              "user:u= reusable ephemeral expiration:e= tags:t=");
+        parse(&cli,
+                "-c /x/config.yaml preauthkeys create --user 3 --reusable -e=2h --tags=tag:a,tag:b -o json",
+                "user:u= reusable ephemeral expiration:e= tags:t=");
         assert_true(cli_args_check(&cli, &diag));
         assert_string_equal(cli.config_path, "/x/config.yaml");
         assert_int_equal(cli.output, OUTPUT_JSON);
@@ -41,7 +42,8 @@ static void flags_stand_anywhere(void **state)
         assert_non_null(cli_flag(&cli, "reusable"));
         assert_null(cli_flag(&cli, "ephemeral"));
 
-        parse(&cli, "users create bob -e b@example.net -dBob --output=yaml", "display-name:d= email:e= picture-url:p=");
+        parse(&cli, "users create bob -e b@example.net -dBob --output=yaml",
+                "display-name:d= email:e= picture-url:p=");
         assert_true(cli_args_check(&cli, &diag));
         assert_string_equal(cli_flag(&cli, "email"), "b@example.net");
         assert_string_equal(cli_flag(&cli, "display-name"), "Bob");
@@ -59,7 +61,9 @@ static void flags_stand_anywhere(void **state)
 static void mistakes_are_told(void **state)
 {
         static const char *const lines[][3] = {
-                { "weft-control", "--no-such", NULL }, { "weft-control", "-c", NULL }, { "weft-control", "-o", "xml" },
+                { "weft-control", "--no-such", NULL },
+                { "weft-control", "-c", NULL },
+                { "weft-control", "-o", "xml" },
         };
         struct diag diag;
 
@@ -86,7 +90,8 @@ static void written(const char *json, enum output form, const char *expected)
 static void answers_are_written_again(void **state)
 {
         (void)state;
-        written("{\"b\":[],\"a\":{\"z\":1,\"y\":null}}", OUTPUT_JSON_LINE, "{\"a\":{\"y\":null,\"z\":1},\"b\":[]}\n");
+        written("{\"b\":[],\"a\":{\"z\":1,\"y\":null}}", OUTPUT_JSON_LINE,
+                "{\"a\":{\"y\":null,\"z\":1},\"b\":[]}\n");
         written("{\"b\":2,\"a\":\"x\"}", OUTPUT_JSON, "{\n\t\"a\": \"x\",\n\t\"b\": 2\n}\n");
         written("[]", OUTPUT_JSON, "[]\n");
         written("\"hskey\"", OUTPUT_JSON_LINE, "\"hskey\"\n");
@@ -94,7 +99,8 @@ static void answers_are_written_again(void **state)
                 "- givenname: \"pc\"\n  ipaddresses:\n      - \"100.64.0.1\"\n  tags: []\n");
         /* A node without owner comes out with an owner of zero values. */
         written("{\"user\":null}", OUTPUT_JSON_LINE,
-                "{\"user\":{\"createdAt\":\"0001-01-01T00:00:00Z\",\"displayName\":\"\",\"email\":\"\",\"id\":\"\",\"name\":\"\","
+                "{\"user\":{\"createdAt\":\"0001-01-01T00:00:00Z\",\"displayName\":\"\",\"email\":\"\","
+                "\"id\":\"\",\"name\":\"\","
                 "\"profilePicUrl\":\"\",\"provider\":\"\",\"providerId\":\"\"}}\n");
 }
 

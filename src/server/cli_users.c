@@ -43,7 +43,8 @@ static const struct value *list(struct cli *cli, const char *id, const char *nam
 int cli_users_list(struct cli *cli)
 {
         static const char *const titles[] = { "ID", "Name", "Username", "Email", "Created" };
-        const struct value *users = list(cli, cli_flag(cli, "identifier"), cli_flag(cli, "name"), cli_flag(cli, "email"));
+        const struct value *users =
+                list(cli, cli_flag(cli, "identifier"), cli_flag(cli, "name"), cli_flag(cli, "email"));
         struct table_out t;
 
         if (!users)
@@ -90,7 +91,8 @@ int cli_users_destroy(struct cli *cli)
 
         if (!user)
                 return 1;
-        const char *question = arena_printf(&cli->arena, "Delete user %.*s and their pre-auth keys?", SLICE_ARGS(value_text(user, "name")));
+        const char *question = arena_printf(&cli->arena, "Delete user %.*s and their pre-auth keys?",
+                SLICE_ARGS(value_text(user, "name")));
         if (!cli_confirm(cli, question ? question : "Delete?")) {
                 puts("User not deleted");
                 return 0;
@@ -109,8 +111,8 @@ int cli_users_rename(struct cli *cli)
                 return cli_fail(cli, "give the new name with -r NAME");
         if (!(user = the_user(cli)))
                 return 1;
-        const char *path = arena_printf(&cli->arena, "/api/v1/user/%.*s/rename/%s", SLICE_ARGS(value_text(user, "id")),
-                                        cli_escape(cli, new_name));
+        const char *path = arena_printf(&cli->arena, "/api/v1/user/%.*s/rename/%s",
+                SLICE_ARGS(value_text(user, "id")), cli_escape(cli, new_name));
         const struct value *v = cli_call(cli, "POST", path, (struct slice){ 0 });
         return v ? cli_done(cli, value_get(v, "user"), "User renamed") : 1;
 }

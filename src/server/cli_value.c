@@ -67,10 +67,12 @@ static struct value *read_value(struct json_reader *r, struct arena *a)
  * own command line prints it (spec/server.md, section 2). */
 static void expand_nulls(struct value *v, struct arena *a)
 {
-        static const char user[] = "{\"createdAt\":\"0001-01-01T00:00:00Z\",\"displayName\":\"\",\"email\":\"\",\"id\":\"\","
-                                   "\"name\":\"\",\"profilePicUrl\":\"\",\"provider\":\"\",\"providerId\":\"\"}";
-        static const char key[] = "{\"aclTags\":[],\"createdAt\":null,\"ephemeral\":false,\"expiration\":null,\"id\":\"\","
-                                  "\"key\":\"\",\"reusable\":false,\"used\":false,\"user\":null}";
+        static const char user[] =
+                "{\"createdAt\":\"0001-01-01T00:00:00Z\",\"displayName\":\"\",\"email\":\"\",\"id\":\"\","
+                "\"name\":\"\",\"profilePicUrl\":\"\",\"provider\":\"\",\"providerId\":\"\"}";
+        static const char key[] =
+                "{\"aclTags\":[],\"createdAt\":null,\"ephemeral\":false,\"expiration\":null,\"id\":\"\","
+                "\"key\":\"\",\"reusable\":false,\"used\":false,\"user\":null}";
 
         for (struct value *child = v->children; child; child = child->next) {
                 bool is_user = slice_is(child->name, "user"), is_key = slice_is(child->name, "preAuthKey");
@@ -176,7 +178,8 @@ static void yaml_scalar(const struct value *v, struct buf *out)
 static void yaml_key(struct slice name, struct buf *out)
 {
         for (size_t i = 0; i < name.len; i++)
-                buf_append_byte(out, name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (uint8_t)(name.ptr[i] + 32) : name.ptr[i]);
+                buf_append_byte(out,
+                        name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (uint8_t)(name.ptr[i] + 32) : name.ptr[i]);
         buf_append_byte(out, ':');
 }
 

@@ -19,7 +19,8 @@ void config_warn(struct config *c, const char *fmt, ...)
         if (!c->warnings.items)
                 c->warnings.items = ARENA_ARRAY(&c->arena, WARNINGS_MAX, struct slice);
         if (c->warnings.items && c->warnings.n < WARNINGS_MAX)
-                ((struct slice *)c->warnings.items)[c->warnings.n++] = arena_copy(&c->arena, buf_slice(&text));
+                ((struct slice *)c->warnings.items)[c->warnings.n++] =
+                        arena_copy(&c->arena, buf_slice(&text));
         buf_fini(&text);
 }
 
@@ -92,16 +93,20 @@ static void warn_later(struct config *c)
 
         for (size_t i = 0; i < n_config_keys; i++) {
                 if (config_keys[i].support == CONFIG_LATER && config_was_set(c, config_keys[i].name) &&
-                    !(config_keys[i].type == CONFIG_TEXT && **(char **)(void *)((char *)c + config_keys[i].offset) == '\0') &&
-                    !(config_keys[i].type == CONFIG_LIST && ((struct config_list *)(void *)((char *)c + config_keys[i].offset))->n == 0))
+                        !(config_keys[i].type == CONFIG_TEXT &&
+                                **(char **)(void *)((char *)c + config_keys[i].offset) == '\0') &&
+                        !(config_keys[i].type == CONFIG_LIST &&
+                                ((struct config_list *)(void *)((char *)c + config_keys[i].offset))->n == 0))
                         buf_printf(&list, "%s%s", list.len ? ", " : "", config_keys[i].name);
         }
         if (list.len)
-                config_warn(c, "this release does not support these settings and goes on without them: %s", buf_cstr(&list));
+                config_warn(c, "this release does not support these settings and goes on without them: %s",
+                        buf_cstr(&list));
         buf_fini(&list);
 }
 
-enum err config_parse(struct config *c, struct slice text, const char *path, char *const *env, struct diag *diag)
+enum err config_parse(
+        struct config *c, struct slice text, const char *path, char *const *env, struct diag *diag)
 {
         enum err e;
 
@@ -113,10 +118,12 @@ enum err config_parse(struct config *c, struct slice text, const char *path, cha
         if (e == OK)
                 e = read_env(c, env, diag);
         if (e == OK && config_was_set(c, "node.ephemeral.inactivity_timeout") &&
-            config_was_set(c, "ephemeral_node_inactivity_timeout"))
-                config_warn(c, "ephemeral_node_inactivity_timeout is the older name of node.ephemeral.inactivity_timeout; keep one");
+                config_was_set(c, "ephemeral_node_inactivity_timeout"))
+                config_warn(c, "ephemeral_node_inactivity_timeout is the older name of "
+                               "node.ephemeral.inactivity_timeout; keep one");
         if (e == OK && config_mode_parse(slice_str(c->unix_socket_permission), &c->unix_socket_mode) != OK)
-                e = diag_set(diag, ERR_FORMAT, "unix_socket_permission: \"%s\" is no mode such as \"0770\"", c->unix_socket_permission);
+                e = diag_set(diag, ERR_FORMAT, "unix_socket_permission: \"%s\" is no mode such as \"0770\"",
+                        c->unix_socket_permission);
         if (e == OK) {
                 resolve_paths(c);
                 warn_later(c);
@@ -128,10 +135,7 @@ enum err config_parse(struct config *c, struct slice text, const char *path, cha
         return e;
 }
 
-void config_fini(struct config *c)
-{
-        arena_fini(&c->arena);
-}
+void config_fini(struct config *c) { arena_fini(&c->arena); }
 
 /* --- small forms -------------------------------------------------------------------- */
 
@@ -193,13 +197,15 @@ static enum err check_url(const struct config *c, struct diag *diag)
         struct slice host = url_host(c->server_url), base = slice_str(c->base_domain);
 
         if (strncmp(c->server_url, "http://", 7) != 0 && strncmp(c->server_url, "https://", 8) != 0)
-                return diag_set(diag, ERR_FORMAT, "server_url must begin with http:// or https://; it is what nodes connect to");
-        if (base.len && slice_has_suffix(host, base) &&
-            (host.len == base.len || host.ptr[host.len - base.len - 1] == '.'))
                 return diag_set(diag, ERR_FORMAT,
-                                "server_url (%s) lies in dns.base_domain (%s), which would cut nodes off from this server; "
-                                "choose another base domain",
-                                c->server_url, c->base_domain);
+                        "server_url must begin with http:// or https://; it is what nodes connect to");
+        if (base.len && slice_has_suffix(host, base) &&
+                (host.len == base.len || host.ptr[host.len - base.len - 1] == '.'))
+                return diag_set(diag, ERR_FORMAT,
+                        "server_url (%s) lies in dns.base_domain (%s), which would cut nodes off from this "
+                        "server; "
+                        "choose another base domain",
+                        c->server_url, c->base_domain);
         return OK;
 }
 
@@ -207,10 +213,12 @@ static enum err check_tls(const struct config *c, struct diag *diag)
 {
         if (*c->acme_hostname)
                 return diag_set(diag, ERR_UNSUPPORTED,
-                                "tls_letsencrypt_hostname: this release cannot obtain certificates by ACME; get one with another "
-                                "program and give tls_cert_path and tls_key_path");
+                        "tls_letsencrypt_hostname: this release cannot obtain certificates by ACME; get one "
+                        "with another "
+                        "program and give tls_cert_path and tls_key_path");
         if ((*c->tls_cert_path == '\0') != (*c->tls_key_path == '\0'))
-                return diag_set(diag, ERR_FORMAT, "tls_cert_path and tls_key_path go together; one of them is missing");
+                return diag_set(diag, ERR_FORMAT,
+                        "tls_cert_path and tls_key_path go together; one of them is missing");
         return OK;
 }
 
@@ -218,11 +226,13 @@ static enum err check_database(const struct config *c, struct diag *diag)
 {
         if (strcmp(c->database_type, "postgres") == 0)
                 return diag_set(diag, ERR_UNSUPPORTED,
-                                "database.type: this release stores its state in SQLite only; set database.type: sqlite");
+                        "database.type: this release stores its state in SQLite only; set database.type: "
+                        "sqlite");
         if (strcmp(c->database_type, "sqlite") != 0 && strcmp(c->database_type, "sqlite3") != 0)
                 return diag_set(diag, ERR_FORMAT, "database.type must be sqlite (or sqlite3)");
         if (!*c->sqlite_path)
-                return diag_set(diag, ERR_FORMAT, "database.sqlite.path is missing: the file that keeps users and nodes");
+                return diag_set(diag, ERR_FORMAT,
+                        "database.sqlite.path is missing: the file that keeps users and nodes");
         return OK;
 }
 
@@ -231,24 +241,29 @@ static enum err check_policy(const struct config *c, struct diag *diag)
 {
         if (*c->policy_path)
                 return diag_set(diag, ERR_UNSUPPORTED,
-                                "policy.path is set, but this release cannot enforce access policies: every node would see every "
-                                "node; remove policy.path if that is what you want");
+                        "policy.path is set, but this release cannot enforce access policies: every node "
+                        "would see every "
+                        "node; remove policy.path if that is what you want");
         if (strcmp(c->policy_mode, "file") != 0)
                 return diag_set(diag, ERR_UNSUPPORTED,
-                                "policy.mode: this release has no access policies: every node sees every node; remove the key if "
-                                "that is what you want");
+                        "policy.mode: this release has no access policies: every node sees every node; "
+                        "remove the key if "
+                        "that is what you want");
         return OK;
 }
 
 static enum err check_dns(const struct config *c, struct diag *diag)
 {
         if (c->magic_dns && !*c->base_domain)
-                return diag_set(diag, ERR_FORMAT, "dns.base_domain is missing; dns.magic_dns needs it (or set magic_dns: false)");
+                return diag_set(diag, ERR_FORMAT,
+                        "dns.base_domain is missing; dns.magic_dns needs it (or set magic_dns: false)");
         if (c->override_local_dns && c->nameservers.n == 0)
                 return diag_set(diag, ERR_FORMAT,
-                                "dns.override_local_dns needs dns.nameservers.global; name a resolver or set it to false");
+                        "dns.override_local_dns needs dns.nameservers.global; name a resolver or set it to "
+                        "false");
         if (c->n_extra_records && *c->extra_records_path)
-                return diag_set(diag, ERR_FORMAT, "dns.extra_records and dns.extra_records_path exclude each other");
+                return diag_set(
+                        diag, ERR_FORMAT, "dns.extra_records and dns.extra_records_path exclude each other");
         return OK;
 }
 
@@ -257,16 +272,21 @@ static enum err check_derp(const struct config *c, struct diag *diag)
         if (!c->derp_enabled)
                 return OK;
         if (!*c->derp_stun_addr)
-                return diag_set(diag, ERR_FORMAT, "derp.server.stun_listen_addr is missing, e.g. 0.0.0.0:3478");
+                return diag_set(
+                        diag, ERR_FORMAT, "derp.server.stun_listen_addr is missing, e.g. 0.0.0.0:3478");
         if (!*c->derp_key_path)
-                return diag_set(diag, ERR_FORMAT, "derp.server.private_key_path is missing: where the relay keeps its key");
+                return diag_set(diag, ERR_FORMAT,
+                        "derp.server.private_key_path is missing: where the relay keeps its key");
         if (strcmp(c->derp_key_path, c->noise_key_path) == 0)
-                return diag_set(diag, ERR_FORMAT, "derp.server.private_key_path and noise.private_key_path must differ");
+                return diag_set(diag, ERR_FORMAT,
+                        "derp.server.private_key_path and noise.private_key_path must differ");
         if (!c->derp_auto_region && c->derp_paths.n == 0)
                 return diag_set(diag, ERR_FORMAT,
-                                "derp.server.automatically_add_embedded_derp_region is false, so derp.paths must describe the region");
+                        "derp.server.automatically_add_embedded_derp_region is false, so derp.paths must "
+                        "describe the region");
         if (c->derp_region_id <= 0)
-                return diag_set(diag, ERR_FORMAT, "derp.server.region_id must be a positive number, e.g. 999");
+                return diag_set(
+                        diag, ERR_FORMAT, "derp.server.region_id must be a positive number, e.g. 999");
         return OK;
 }
 
@@ -276,8 +296,9 @@ static enum err check_lists(const struct config *c, struct diag *diag)
 
         for (size_t i = 0; i < c->trusted_proxies.n; i++) {
                 if (ip_prefix_parse(c->trusted_proxies.items[i], &p) != OK || p.bits == 0)
-                        return diag_set(diag, ERR_FORMAT, "trusted_proxies: \"%.*s\" is no network such as 10.0.0.0/8",
-                                        SLICE_ARGS(c->trusted_proxies.items[i]));
+                        return diag_set(diag, ERR_FORMAT,
+                                "trusted_proxies: \"%.*s\" is no network such as 10.0.0.0/8",
+                                SLICE_ARGS(c->trusted_proxies.items[i]));
         }
         return OK;
 }
@@ -285,7 +306,13 @@ static enum err check_lists(const struct config *c, struct diag *diag)
 enum err config_check_serve(struct config *c, struct diag *diag)
 {
         static enum err (*const rules[])(const struct config *, struct diag *) = {
-                check_tls, check_url, check_database, check_policy, check_dns, check_derp, check_lists,
+                check_tls,
+                check_url,
+                check_database,
+                check_policy,
+                check_dns,
+                check_derp,
+                check_lists,
         };
         struct server_settings settings;
         struct ip_port addr;
@@ -293,14 +320,16 @@ enum err config_check_serve(struct config *c, struct diag *diag)
         if (*c->server_url && check_url(c, diag) != OK)
                 return ERR_FORMAT;
         if (!*c->noise_key_path)
-                return diag_set(diag, ERR_FORMAT, "noise.private_key_path is missing: where the server keeps its key");
+                return diag_set(diag, ERR_FORMAT,
+                        "noise.private_key_path is missing: where the server keeps its key");
         for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
                 enum err e = rules[i](c, diag);
                 if (e != OK)
                         return e;
         }
         if (*c->listen_addr && config_listen_parse(slice_str(c->listen_addr), &addr) != OK)
-                return diag_set(diag, ERR_FORMAT, "listen_addr: \"%s\" is no address such as 0.0.0.0:8080", c->listen_addr);
+                return diag_set(diag, ERR_FORMAT, "listen_addr: \"%s\" is no address such as 0.0.0.0:8080",
+                        c->listen_addr);
         if (c->ephemeral_timeout_ns <= (int64_t)65 * 1000000000)
                 return diag_set(diag, ERR_RANGE, "node.ephemeral.inactivity_timeout must be more than 65s");
         return config_settings(c, &settings, diag);
@@ -308,13 +337,15 @@ enum err config_check_serve(struct config *c, struct diag *diag)
 
 /* --- the engine's part -------------------------------------------------------------------- */
 
-static enum err parse_prefix(const char *name, const char *text, enum ip_family family, struct ip_prefix *out, struct diag *diag)
+static enum err parse_prefix(
+        const char *name, const char *text, enum ip_family family, struct ip_prefix *out, struct diag *diag)
 {
         *out = (struct ip_prefix){ 0 };
         if (!*text)
                 return OK;
         if (ip_prefix_parse(slice_str(text), out) != OK || out->ip.family != family)
-                return diag_set(diag, ERR_FORMAT, "%s: \"%s\" is no IPv%d network in CIDR form", name, text, (int)family);
+                return diag_set(diag, ERR_FORMAT, "%s: \"%s\" is no IPv%d network in CIDR form", name, text,
+                        (int)family);
         *out = ip_prefix_masked(*out);
         return OK;
 }
@@ -334,7 +365,8 @@ enum err config_settings(const struct config *c, struct server_settings *out, st
         if (e != OK)
                 return e;
         if (!ip_valid(&out->prefix_v4.ip) && !ip_valid(&out->prefix_v6.ip))
-                return diag_set(diag, ERR_FORMAT, "prefixes.v4 or prefixes.v6 is missing, e.g. 100.64.0.0/10");
+                return diag_set(
+                        diag, ERR_FORMAT, "prefixes.v4 or prefixes.v6 is missing, e.g. 100.64.0.0/10");
         if (strcmp(c->allocation, "sequential") != 0 && strcmp(c->allocation, "random") != 0)
                 return diag_set(diag, ERR_FORMAT, "prefixes.allocation must be sequential or random");
         out->random_addresses = strcmp(c->allocation, "random") == 0;

@@ -17,14 +17,16 @@ static enum err read_file(const char *path, struct buf *out, struct diag *diag)
         size_t n;
 
         if (!f)
-                return diag_set(diag, errno == ENOENT || errno == ENOTDIR ? ERR_NOTFOUND : err_from_errno(errno),
-                                "cannot read the config file %s: %s", path, strerror(errno));
+                return diag_set(diag,
+                        errno == ENOENT || errno == ENOTDIR ? ERR_NOTFOUND : err_from_errno(errno),
+                        "cannot read the config file %s: %s", path, strerror(errno));
         while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
                 buf_append(out, piece, n);
         bool failed = ferror(f) != 0;
         fclose(f);
         if (failed || buf_status(out) != OK)
-                return diag_set(diag, ERR_SYS, "cannot read the config file %s: %s", path, failed ? strerror(errno) : "it is too large");
+                return diag_set(diag, ERR_SYS, "cannot read the config file %s: %s", path,
+                        failed ? strerror(errno) : "it is too large");
         return OK;
 }
 
@@ -48,7 +50,8 @@ static enum err search(char *const *env, char path[static PATH_MAX], struct buf 
         for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
                 if (!folders[i])
                         continue;
-                snprintf(path, PATH_MAX, "%s%s/config.yaml", folders[i], folders[i] == home ? "/.headscale" : "");
+                snprintf(path, PATH_MAX, "%s%s/config.yaml", folders[i],
+                        folders[i] == home ? "/.headscale" : "");
                 enum err e = read_file(path, out, diag);
                 if (e != ERR_NOTFOUND)
                         return e;

@@ -11,9 +11,9 @@ enum config_type {
         CONFIG_DURATION, /* Go syntax; a bare number is nanoseconds */
         CONFIG_PROM,     /* Prometheus syntax: 90d, 1w; unreadable text means none */
         CONFIG_LIST,
-        CONFIG_SPLIT,    /* dns.nameservers.split: domain -> list */
-        CONFIG_RECORDS,  /* dns.extra_records */
-        CONFIG_ANY,      /* nothing here depends on its value */
+        CONFIG_SPLIT,   /* dns.nameservers.split: domain -> list */
+        CONFIG_RECORDS, /* dns.extra_records */
+        CONFIG_ANY,     /* nothing here depends on its value */
 };
 
 /* What this release makes of a key that somebody sets. */
@@ -50,7 +50,8 @@ bool config_is_section(struct slice name);
 bool config_was_set(const struct config *c, const char *name);
 
 /* config_value.c: a value of a key from text, as the environment and defaults have it. */
-enum err MUST_USE config_set_text(struct config *c, const struct config_key *key, struct slice text, struct diag *diag);
+enum err MUST_USE config_set_text(
+        struct config *c, const struct config_key *key, struct slice text, struct diag *diag);
 void config_set_list(struct config *c, const struct config_key *key, const struct slice *items, size_t n);
 
 /* config_yaml.c: every value of a YAML text into c. */

@@ -23,7 +23,8 @@ const struct config_key config_keys[] = {
         { "derp.server.verify_clients", CONFIG_BOOL, CONFIG_DONE, AT(derp_verify_clients), "true", false },
         { "derp.server.stun_listen_addr", CONFIG_TEXT, CONFIG_DONE, AT(derp_stun_addr), "", false },
         { "derp.server.private_key_path", CONFIG_TEXT, CONFIG_DONE, AT(derp_key_path), "", true },
-        { "derp.server.automatically_add_embedded_derp_region", CONFIG_BOOL, CONFIG_DONE, AT(derp_auto_region), "true", false },
+        { "derp.server.automatically_add_embedded_derp_region", CONFIG_BOOL, CONFIG_DONE,
+                AT(derp_auto_region), "true", false },
         { "derp.server.ipv4", CONFIG_TEXT, CONFIG_DONE, AT(derp_ipv4), "", false },
         { "derp.server.ipv6", CONFIG_TEXT, CONFIG_DONE, AT(derp_ipv6), "", false },
         { "derp.urls", CONFIG_LIST, CONFIG_DONE, AT(derp_urls), NULL, false },
@@ -33,11 +34,14 @@ const struct config_key config_keys[] = {
 
         { "disable_check_updates", CONFIG_ANY, CONFIG_MOOT, 0, NULL, false },
         { "node.expiry", CONFIG_PROM, CONFIG_DONE, AT(node_expiry_ns), "0", false },
-        { "node.ephemeral.inactivity_timeout", CONFIG_DURATION, CONFIG_DONE, AT(ephemeral_timeout_ns), "120s", false },
-        { "ephemeral_node_inactivity_timeout", CONFIG_DURATION, CONFIG_DONE, AT(ephemeral_timeout_ns), NULL, false },
+        { "node.ephemeral.inactivity_timeout", CONFIG_DURATION, CONFIG_DONE, AT(ephemeral_timeout_ns), "120s",
+                false },
+        { "ephemeral_node_inactivity_timeout", CONFIG_DURATION, CONFIG_DONE, AT(ephemeral_timeout_ns), NULL,
+                false },
         { "node.routes.ha.probe_interval", CONFIG_DURATION, CONFIG_LATER, AT(ha_interval_ns), "10s", false },
         { "node.routes.ha.probe_timeout", CONFIG_DURATION, CONFIG_LATER, AT(ha_timeout_ns), "5s", false },
-        { "preauth_keys.revoked_retention", CONFIG_DURATION, CONFIG_LATER, AT(revoked_retention_ns), "168h", false },
+        { "preauth_keys.revoked_retention", CONFIG_DURATION, CONFIG_LATER, AT(revoked_retention_ns), "168h",
+                false },
 
         { "database.type", CONFIG_TEXT, CONFIG_DONE, AT(database_type), "", false },
         { "database.debug", CONFIG_ANY, CONFIG_MOOT, 0, NULL, false },
@@ -47,7 +51,8 @@ const struct config_key config_keys[] = {
         { "database.gorm.slow_threshold", CONFIG_ANY, CONFIG_MOOT, 0, NULL, false },
         { "database.sqlite.path", CONFIG_TEXT, CONFIG_DONE, AT(sqlite_path), "", true },
         { "database.sqlite.write_ahead_log", CONFIG_ANY, CONFIG_MOOT, 0, NULL, false },
-        { "database.sqlite.wal_autocheckpoint", CONFIG_INT, CONFIG_DONE, AT(wal_autocheckpoint), "1000", false },
+        { "database.sqlite.wal_autocheckpoint", CONFIG_INT, CONFIG_DONE, AT(wal_autocheckpoint), "1000",
+                false },
         { "database.postgres.host", CONFIG_ANY, CONFIG_LATER, 0, NULL, false },
         { "database.postgres.name", CONFIG_ANY, CONFIG_LATER, 0, NULL, false },
         { "database.postgres.user", CONFIG_ANY, CONFIG_LATER, 0, NULL, false },
@@ -81,7 +86,8 @@ const struct config_key config_keys[] = {
         { "dns.extra_records", CONFIG_RECORDS, CONFIG_DONE, AT(extra_records), NULL, false },
         { "dns.extra_records_path", CONFIG_TEXT, CONFIG_LATER, AT(extra_records_path), "", false },
 
-        { "unix_socket", CONFIG_TEXT, CONFIG_DONE, AT(unix_socket), "/var/run/headscale/headscale.sock", false },
+        { "unix_socket", CONFIG_TEXT, CONFIG_DONE, AT(unix_socket), "/var/run/headscale/headscale.sock",
+                false },
         { "unix_socket_permission", CONFIG_TEXT, CONFIG_DONE, AT(unix_socket_permission), "0o770", false },
 
         { "oidc.issuer", CONFIG_TEXT, CONFIG_LATER, AT(oidc_issuer), "", false },
@@ -154,7 +160,8 @@ static bool begins_section(const char *key, struct slice name)
 {
         struct slice text = slice_str(key);
 
-        return text.len > name.len && text.ptr[name.len] == '.' && slice_equal_nocase(slice_first(text, name.len), name);
+        return text.len > name.len && text.ptr[name.len] == '.' &&
+               slice_equal_nocase(slice_first(text, name.len), name);
 }
 
 bool config_is_section(struct slice name)

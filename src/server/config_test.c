@@ -63,8 +63,9 @@ static void a_plain_file_is_read(void **state)
 
 static void the_environment_wins(void **state)
 {
-        char *const env[] = { (char *)"HEADSCALE_DNS_BASE_DOMAIN=other.net", (char *)"HEADSCALE_DNS_NAMESERVERS_GLOBAL=127.0.0.11 1.1.1.1",
-                              (char *)"HEADSCALE_LISTEN_ADDR=", (char *)"HEADSCALE_NODE_EXPIRY=90d", NULL };
+        char *const env[] = { (char *)"HEADSCALE_DNS_BASE_DOMAIN=other.net",
+                (char *)"HEADSCALE_DNS_NAMESERVERS_GLOBAL=127.0.0.11 1.1.1.1",
+                (char *)"HEADSCALE_LISTEN_ADDR=", (char *)"HEADSCALE_NODE_EXPIRY=90d", NULL };
         struct config c;
 
         (void)state;
@@ -83,7 +84,10 @@ static void the_unknown_and_the_unsupported_are_named(void **state)
         char text[sizeof(good) + 256];
 
         (void)state;
-        snprintf(text, sizeof(text), "%smetrics_listen_addr: 127.0.0.1:9090\noidc:\n  issuer: https://x\nno_such_key: 1\ngrpc_listen_addr: x\n", good);
+        snprintf(text, sizeof(text),
+                "%smetrics_listen_addr: 127.0.0.1:9090\noidc:\n  issuer: https://x\nno_such_key: "
+                "1\ngrpc_listen_addr: x\n",
+                good);
         parse(&c, text, NULL);
         assert_true(warned(&c, "no_such_key"));
         assert_true(warned(&c, "metrics_listen_addr, oidc.issuer"));

@@ -4,17 +4,16 @@
 #include "base/text.h"
 #include "config_internal.h"
 
-static void *member(struct config *c, const struct config_key *key)
-{
-        return (char *)c + key->offset;
-}
+static void *member(struct config *c, const struct config_key *key) { return (char *)c + key->offset; }
 
 static bool parse_bool(struct slice text, bool *out)
 {
-        static const char *const yes[] = { "1", "t", "true", "yes", "on" }, *const no[] = { "0", "f", "false", "no", "off" };
+        static const char *const yes[] = { "1", "t", "true", "yes", "on" }, *const no[] = { "0", "f", "false",
+                "no", "off" };
 
         for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
-                if (slice_equal_nocase(text, slice_str(yes[i])) || slice_equal_nocase(text, slice_str(no[i]))) {
+                if (slice_equal_nocase(text, slice_str(yes[i])) ||
+                        slice_equal_nocase(text, slice_str(no[i]))) {
                         *out = slice_equal_nocase(text, slice_str(yes[i]));
                         return true;
                 }
@@ -35,7 +34,8 @@ static enum err set_prom(struct config *c, const struct config_key *key, struct 
         *ns = 0;
         if (text.len && prom_duration_parse(text, ns) != OK) {
                 *ns = 0;
-                config_warn(c, "%s: \"%.*s\" is no duration such as 90d; keys will not expire", key->name, SLICE_ARGS(text));
+                config_warn(c, "%s: \"%.*s\" is no duration such as 90d; keys will not expire", key->name,
+                        SLICE_ARGS(text));
         }
         return OK;
 }
@@ -74,22 +74,26 @@ enum err config_set_text(struct config *c, const struct config_key *key, struct 
         case CONFIG_BOOL:
                 if (parse_bool(text, member(c, key)))
                         return OK;
-                return diag_set(diag, ERR_FORMAT, "%s: \"%.*s\" is neither true nor false", key->name, SLICE_ARGS(text));
+                return diag_set(diag, ERR_FORMAT, "%s: \"%.*s\" is neither true nor false", key->name,
+                        SLICE_ARGS(text));
         case CONFIG_INT:
                 if (parse_i64(text, member(c, key)) == OK)
                         return OK;
-                return diag_set(diag, ERR_FORMAT, "%s: \"%.*s\" is not a whole number", key->name, SLICE_ARGS(text));
+                return diag_set(
+                        diag, ERR_FORMAT, "%s: \"%.*s\" is not a whole number", key->name, SLICE_ARGS(text));
         case CONFIG_DURATION:
                 if (parse_duration(text, member(c, key)) == OK)
                         return OK;
-                return diag_set(diag, ERR_FORMAT, "%s: \"%.*s\" is no duration such as 30m or 1h30m", key->name, SLICE_ARGS(text));
+                return diag_set(diag, ERR_FORMAT, "%s: \"%.*s\" is no duration such as 30m or 1h30m",
+                        key->name, SLICE_ARGS(text));
         case CONFIG_PROM:
                 return set_prom(c, key, text);
         case CONFIG_LIST:
                 return set_words(c, key, text);
         case CONFIG_SPLIT:
         case CONFIG_RECORDS:
-                return diag_set(diag, ERR_UNSUPPORTED, "%s cannot be given as one text; use the config file", key->name);
+                return diag_set(diag, ERR_UNSUPPORTED, "%s cannot be given as one text; use the config file",
+                        key->name);
         case CONFIG_ANY:
                 return OK;
         }

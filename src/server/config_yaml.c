@@ -16,7 +16,8 @@ struct walk {
         struct diag *diag;
 };
 
-static enum err read_items(struct walk *w, const char *name, struct fy_node *node, const struct slice **items, size_t *n)
+static enum err read_items(
+        struct walk *w, const char *name, struct fy_node *node, const struct slice **items, size_t *n)
 {
         int count = fy_node_is_sequence(node) ? fy_node_sequence_item_count(node) : 1;
 
@@ -27,7 +28,8 @@ static enum err read_items(struct walk *w, const char *name, struct fy_node *nod
                 return ERR_NOMEM;
         *n = 0;
         for (int i = 0; i < count; i++) {
-                struct fy_node *item = fy_node_is_sequence(node) ? fy_node_sequence_get_by_index(node, i) : node;
+                struct fy_node *item =
+                        fy_node_is_sequence(node) ? fy_node_sequence_get_by_index(node, i) : node;
                 if (!item || !fy_node_is_scalar(item))
                         return diag_set(w->diag, ERR_FORMAT, "%s must be a list of texts", name);
                 if (yaml_text(item).len)
@@ -57,7 +59,8 @@ static enum err read_split(struct walk *w, struct fy_node *node)
         int count = fy_node_is_mapping(node) ? fy_node_mapping_item_count(node) : -1;
 
         if (count < 0 || count > ITEMS_MAX)
-                return diag_set(w->diag, ERR_FORMAT, "dns.nameservers.split must map domains to lists of servers");
+                return diag_set(
+                        w->diag, ERR_FORMAT, "dns.nameservers.split must map domains to lists of servers");
         c->split = ARENA_ARRAY(&c->arena, (size_t)count + 1, struct server_split_dns);
         c->n_split = 0;
         while (c->split && (pair = fy_node_mapping_iterate(node, &iter)) != NULL) {
@@ -65,8 +68,8 @@ static enum err read_split(struct walk *w, struct fy_node *node)
                 split->domain = lower_copy(&c->arena, yaml_text(fy_node_pair_key(pair)));
                 if (yaml_is_null(fy_node_pair_value(pair)))
                         continue;
-                enum err e = read_items(w, "dns.nameservers.split", fy_node_pair_value(pair), &split->nameservers,
-                                        &split->n_nameservers);
+                enum err e = read_items(w, "dns.nameservers.split", fy_node_pair_value(pair),
+                        &split->nameservers, &split->n_nameservers);
                 if (e != OK)
                         return e;
         }
@@ -84,15 +87,17 @@ static enum err read_records(struct walk *w, struct fy_node *node)
         int count = fy_node_is_sequence(node) ? fy_node_sequence_item_count(node) : -1;
 
         if (count < 0 || count > ITEMS_MAX)
-                return diag_set(w->diag, ERR_FORMAT, "dns.extra_records must be a list of {name, type, value}");
+                return diag_set(
+                        w->diag, ERR_FORMAT, "dns.extra_records must be a list of {name, type, value}");
         c->extra_records = ARENA_ARRAY(&c->arena, (size_t)count + 1, struct server_dns_record);
         c->n_extra_records = 0;
         for (int i = 0; c->extra_records && i < count; i++) {
                 struct fy_node *record = fy_node_sequence_get_by_index(node, i);
                 if (!record || !fy_node_is_mapping(record))
-                        return diag_set(w->diag, ERR_FORMAT, "dns.extra_records must be a list of {name, type, value}");
-                c->extra_records[c->n_extra_records++] =
-                        (struct server_dns_record){ field(c, record, "name"), field(c, record, "type"), field(c, record, "value") };
+                        return diag_set(w->diag, ERR_FORMAT,
+                                "dns.extra_records must be a list of {name, type, value}");
+                c->extra_records[c->n_extra_records++] = (struct server_dns_record){ field(c, record, "name"),
+                        field(c, record, "type"), field(c, record, "value") };
         }
         return OK;
 }
@@ -146,7 +151,8 @@ struct removed_list {
         size_t n;
 };
 
-static enum err walk_mapping(struct walk *w, struct fy_node *map, const char *prefix, unsigned depth, struct removed_list *removed)
+static enum err walk_mapping(
+        struct walk *w, struct fy_node *map, const char *prefix, unsigned depth, struct removed_list *removed)
 {
         struct fy_node_pair *pair;
         void *iter = NULL;
@@ -156,7 +162,7 @@ static enum err walk_mapping(struct walk *w, struct fy_node *map, const char *pr
                 char name[NAME_MAX_LEN];
                 struct fy_node *value = fy_node_pair_value(pair);
                 int len = snprintf(name, sizeof(name), "%s%s%.*s", prefix, *prefix ? "." : "",
-                                   SLICE_ARGS(slice_first(yaml_text(fy_node_pair_key(pair)), NAME_MAX_LEN)));
+                        SLICE_ARGS(slice_first(yaml_text(fy_node_pair_key(pair)), NAME_MAX_LEN)));
                 if (len < 0 || (size_t)len >= sizeof(name))
                         return diag_set(w->diag, ERR_FORMAT, "a key of the config file is too long");
                 struct slice text = slice_make(name, (size_t)len);
@@ -188,7 +194,8 @@ static enum err judge_removed(struct walk *w, const struct removed_list *removed
         if (harmless.len)
                 config_warn(w->c, "the config file has keys that no longer exist: %s", buf_cstr(&harmless));
         if (fatal.len)
-                e = diag_set(w->diag, ERR_UNSUPPORTED, "the config file has keys that no longer exist: %s", buf_cstr(&fatal));
+                e = diag_set(w->diag, ERR_UNSUPPORTED, "the config file has keys that no longer exist: %s",
+                        buf_cstr(&fatal));
         buf_fini(&fatal);
         buf_fini(&harmless);
         return e;
@@ -203,7 +210,8 @@ static enum err walk_document(struct walk *w, struct fy_document *doc)
         if (!root || yaml_is_null(root))
                 return OK;
         if (!fy_node_is_mapping(root))
-                return diag_set(w->diag, ERR_FORMAT, "the config file must be a YAML mapping of keys to values");
+                return diag_set(
+                        w->diag, ERR_FORMAT, "the config file must be a YAML mapping of keys to values");
         e = walk_mapping(w, root, "", 0, &removed);
         return e == OK ? judge_removed(w, &removed) : e;
 }

@@ -6,16 +6,17 @@
 #include <stdlib.h>
 
 #include "base/text.h"
-#include "json/writer.h"
 #include "proto/tailcfg.h"
 #include "serve.h"
 #include "yaml.h"
+#include "json/writer.h"
 
 enum { REGIONS_MAX = 1024, NODES_MAX = 256 };
 
 static int compare_regions(const void *a, const void *b)
 {
-        int64_t x = ((const struct tailcfg_derp_region *)a)->region_id, y = ((const struct tailcfg_derp_region *)b)->region_id;
+        int64_t x = ((const struct tailcfg_derp_region *)a)->region_id,
+                y = ((const struct tailcfg_derp_region *)b)->region_id;
 
         return (x > y) - (x < y);
 }
@@ -102,11 +103,13 @@ static enum err get_int(struct yaml *y, struct fy_node *map, const char *name, i
 
         *out = 0;
         if (text.len && parse_i64(text, out) != OK)
-                return diag_set(y->diag, ERR_FORMAT, "%s: %s \"%.*s\" is not a number", y->name, name, SLICE_ARGS(text));
+                return diag_set(y->diag, ERR_FORMAT, "%s: %s \"%.*s\" is not a number", y->name, name,
+                        SLICE_ARGS(text));
         return OK;
 }
 
-static enum err read_node(struct yaml *y, struct fy_node *map, int64_t region_id, struct tailcfg_derp_node *out)
+static enum err read_node(
+        struct yaml *y, struct fy_node *map, int64_t region_id, struct tailcfg_derp_node *out)
 {
         enum err e;
 
@@ -126,7 +129,8 @@ static enum err read_node(struct yaml *y, struct fy_node *map, int64_t region_id
         if (e == OK)
                 e = get_int(y, map, "derpport", &out->derp_port);
         if (e == OK && (!out->name.len || !out->host_name.len))
-                e = diag_set(y->diag, ERR_FORMAT, "%s: a node of region %lld lacks its name or hostname", y->name, (long long)region_id);
+                e = diag_set(y->diag, ERR_FORMAT, "%s: a node of region %lld lacks its name or hostname",
+                        y->name, (long long)region_id);
         return e;
 }
 
@@ -136,12 +140,14 @@ static enum err read_nodes(struct yaml *y, struct fy_node *list, struct tailcfg_
         struct tailcfg_derp_node *nodes;
 
         if (n <= 0 || n > NODES_MAX)
-                return diag_set(y->diag, ERR_FORMAT, "%s: region %lld needs a list of nodes", y->name, (long long)region->region_id);
+                return diag_set(y->diag, ERR_FORMAT, "%s: region %lld needs a list of nodes", y->name,
+                        (long long)region->region_id);
         nodes = ARENA_ARRAY(y->arena, (size_t)n, struct tailcfg_derp_node);
         if (!nodes)
                 return ERR_NOMEM;
         for (int i = 0; i < n; i++) {
-                enum err e = read_node(y, fy_node_sequence_get_by_index(list, i), region->region_id, &nodes[i]);
+                enum err e =
+                        read_node(y, fy_node_sequence_get_by_index(list, i), region->region_id, &nodes[i]);
                 if (e != OK)
                         return e;
         }
@@ -155,13 +161,15 @@ static enum err read_region(struct yaml *y, struct derp_sources *src, struct sli
         enum err e;
 
         if (parse_i64(key, &region.region_id) != OK || region.region_id <= 0)
-                return diag_set(y->diag, ERR_FORMAT, "%s: \"%.*s\" is no region id", y->name, SLICE_ARGS(key));
+                return diag_set(
+                        y->diag, ERR_FORMAT, "%s: \"%.*s\" is no region id", y->name, SLICE_ARGS(key));
         if (yaml_is_null(map)) {
                 remove_region(src, region.region_id);
                 return OK;
         }
         if (!fy_node_is_mapping(map))
-                return diag_set(y->diag, ERR_FORMAT, "%s: region %lld must be a mapping", y->name, (long long)region.region_id);
+                return diag_set(y->diag, ERR_FORMAT, "%s: region %lld must be a mapping", y->name,
+                        (long long)region.region_id);
         region.region_code = get_text(y, map, "regioncode");
         region.region_name = get_text(y, map, "regionname");
         region.avoid = get_bool(map, "avoid");
@@ -183,7 +191,8 @@ enum err derp_map_add_yaml(struct derp_sources *src, const char *name, struct sl
         struct fy_node *root = fy_document_root(doc);
         struct fy_node *regions = root && fy_node_is_mapping(root) ? find(root, "regions") : NULL;
         if (!regions || !fy_node_is_mapping(regions))
-                e = diag_set(diag, ERR_FORMAT, "%s is no DERP map: it needs \"regions:\" with a mapping of region ids", name);
+                e = diag_set(diag, ERR_FORMAT,
+                        "%s is no DERP map: it needs \"regions:\" with a mapping of region ids", name);
         while (e == OK && (pair = fy_node_mapping_iterate(regions, &iter)) != NULL)
                 e = read_region(&y, src, yaml_text(fy_node_pair_key(pair)), fy_node_pair_value(pair));
         fy_document_destroy(doc);

@@ -27,9 +27,9 @@ struct client {
         struct public_key machine, node_key;
         struct world *world;
         const char *hostinfo;
-        int status;         /* of the last reply, 0: none yet */
-        struct buf body;    /* of the last reply */
-        struct buf stream;  /* JSON of all messages, one a line */
+        int status;        /* of the last reply, 0: none yet */
+        struct buf body;   /* of the last reply */
+        struct buf stream; /* JSON of all messages, one a line */
         unsigned messages, keepalives;
         bool open, ended, full; /* full: refuses to take more */
 };
@@ -43,10 +43,7 @@ static void on_reply(struct server_call *call, const struct server_reply *reply)
         buf_append_slice(&c->body, reply->body);
 }
 
-static void on_begin(struct server_call *call)
-{
-        container_of(call, struct client, call)->open = true;
-}
+static void on_begin(struct server_call *call) { container_of(call, struct client, call)->open = true; }
 
 static bool on_send(struct server_call *call, struct server_message *m)
 {
@@ -136,8 +133,11 @@ static inline void world_crash(struct world *w)
 
 static inline void client_init(struct client *c, struct world *w, uint8_t number)
 {
-        *c = (struct client){ .call = { .ops = &client_ops }, .world = w,
-                              .hostinfo = "{\"OS\":\"linux\",\"Hostname\":\"pc\"}", .body = BUF_INIT(1 << 20), .stream = BUF_INIT(8 << 20) };
+        *c = (struct client){ .call = { .ops = &client_ops },
+                .world = w,
+                .hostinfo = "{\"OS\":\"linux\",\"Hostname\":\"pc\"}",
+                .body = BUF_INIT(1 << 20),
+                .stream = BUF_INIT(8 << 20) };
         c->machine.b[0] = number;
         c->node_key.b[0] = number;
         c->node_key.b[1] = 1;
@@ -156,10 +156,7 @@ static inline void client_reset(struct client *c)
         c->ended = false;
 }
 
-static inline bool has(struct buf *b, const char *text)
-{
-        return strstr(buf_cstr(b), text) != NULL;
-}
+static inline bool has(struct buf *b, const char *text) { return strstr(buf_cstr(b), text) != NULL; }
 
 /* extra: members of the request, each followed by a comma, or "". */
 static inline void client_register(struct client *c, const char *extra)
@@ -168,7 +165,8 @@ static inline void client_register(struct client *c, const char *extra)
 
         client_reset(c);
         key_format("nodekey:", &c->node_key, key);
-        snprintf(body, sizeof(body), "{\"Version\":131,\"NodeKey\":\"%s\",%s\"Hostinfo\":%s}", key, extra, c->hostinfo);
+        snprintf(body, sizeof(body), "{\"Version\":131,\"NodeKey\":\"%s\",%s\"Hostinfo\":%s}", key, extra,
+                c->hostinfo);
         server_register(c->world->server, &c->world->now, &c->machine, slice_str(body), &c->call);
 }
 
@@ -186,14 +184,12 @@ static inline void client_map(struct client *c, const char *members)
 
         client_reset(c);
         key_format("nodekey:", &c->node_key, key);
-        snprintf(body, sizeof(body), "{\"Version\":131,\"NodeKey\":\"%s\",%s\"Hostinfo\":%s}", key, members, c->hostinfo);
+        snprintf(body, sizeof(body), "{\"Version\":131,\"NodeKey\":\"%s\",%s\"Hostinfo\":%s}", key, members,
+                c->hostinfo);
         server_map(c->world->server, &c->world->now, &c->machine, slice_str(body), &c->call);
 }
 
-static inline void client_poll(struct client *c)
-{
-        client_map(c, "\"Stream\":true,");
-}
+static inline void client_poll(struct client *c) { client_map(c, "\"Stream\":true,"); }
 
 static inline void client_hang_up(struct client *c)
 {
@@ -202,7 +198,8 @@ static inline void client_hang_up(struct client *c)
 }
 
 /* An API request that the disk does not delay. Returns the status; text is in *out. */
-static inline int admin(struct world *w, const char *method, const char *target, const char *body, struct buf *out)
+static inline int admin(
+        struct world *w, const char *method, const char *target, const char *body, struct buf *out)
 {
         struct client c;
         struct slice path = slice_str(target), query = { 0 };
@@ -212,7 +209,8 @@ static inline int admin(struct world *w, const char *method, const char *target,
         client_init(&c, w, 0);
         if (mark < path.len)
                 query = slice_after(path, mark + 1);
-        server_api(w->server, &w->now, slice_str(method), slice_first(path, mark), query, slice_str(body), &c.call);
+        server_api(w->server, &w->now, slice_str(method), slice_first(path, mark), query, slice_str(body),
+                &c.call);
         world_sync(w);
         if (out) {
                 buf_clear(out);

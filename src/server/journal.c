@@ -1,18 +1,22 @@
 /*
- * Durable changes, and the rule that nothing leaves before they are (server.h).
- *
- * A change goes three ways at once: into memory, into a transaction for the store,
- * and, as it was before, onto the undo list. Answers are stamped with the number of
- * the last commit handed over when they were made, and wait in one queue; the store's
- * "durable up to n" releases them in order and drops the undo records. If the store
- * refuses instead, the undo records are played backwards, memory is what the disk is,
- * and every answer still waiting becomes an error.
+ * Durable changes. A change goes three ways at once: into memory, into a transaction
+ * for the store, and, as it was before, onto the undo list. The store's "durable up to
+ * n" drops undo records and releases the answers that waited for it (hold.c). If the
+ * store refuses instead, the undo records are played backwards, memory is what the
+ * disk is, and every answer still waiting becomes an error.
  */
 #include <stdlib.h>
 
 #include "state.h"
 
-enum undo_kind { UNDO_USER, UNDO_AUTH_KEY, UNDO_API_KEY, UNDO_NODE_ADDED, UNDO_NODE_CHANGED, UNDO_NODE_REMOVED };
+enum undo_kind {
+        UNDO_USER,
+        UNDO_AUTH_KEY,
+        UNDO_API_KEY,
+        UNDO_NODE_ADDED,
+        UNDO_NODE_CHANGED,
+        UNDO_NODE_REMOVED
+};
 
 struct undo {
         struct list link;
@@ -21,16 +25,6 @@ struct undo {
         int64_t id;
         void *old; /* the row before, owned; NULL: there was none */
         struct node *node;
-};
-
-struct held {
-        struct list link;
-        uint64_t commit;
-        struct server_call *call;
-        enum reply_form form;
-        struct server_reply reply; /* body owned */
-        struct session *session;   /* set: a message for it instead of a reply */
-        struct server_message *message;
 };
 
 void journal_init(struct server *s)
@@ -98,7 +92,8 @@ void journal_delete_user(struct tx *tx, int64_t id)
 void journal_put_auth_key(struct tx *tx, const struct store_auth_key *row)
 {
         store_tx_put_auth_key(tx->store, row);
-        remember(tx, UNDO_AUTH_KEY, row->id, row_set_put(&tx->s->tailnet.auth_keys, must(store_auth_key_dup(row))), NULL);
+        remember(tx, UNDO_AUTH_KEY, row->id,
+                row_set_put(&tx->s->tailnet.auth_keys, must(store_auth_key_dup(row))), NULL);
 }
 
 void journal_delete_auth_key(struct tx *tx, int64_t id)
@@ -113,13 +108,15 @@ void journal_use_auth_key(struct tx *tx, const struct store_auth_key *row)
 
         used.used = true;
         store_tx_id(tx->store, STORE_USE_AUTH_KEY, row->id);
-        remember(tx, UNDO_AUTH_KEY, row->id, row_set_put(&tx->s->tailnet.auth_keys, must(store_auth_key_dup(&used))), NULL);
+        remember(tx, UNDO_AUTH_KEY, row->id,
+                row_set_put(&tx->s->tailnet.auth_keys, must(store_auth_key_dup(&used))), NULL);
 }
 
 void journal_put_api_key(struct tx *tx, const struct store_api_key *row)
 {
         store_tx_put_api_key(tx->store, row);
-        remember(tx, UNDO_API_KEY, row->id, row_set_put(&tx->s->tailnet.api_keys, must(store_api_key_dup(row))), NULL);
+        remember(tx, UNDO_API_KEY, row->id,
+                row_set_put(&tx->s->tailnet.api_keys, must(store_api_key_dup(row))), NULL);
 }
 
 void journal_delete_api_key(struct tx *tx, int64_t id)
@@ -209,150 +206,6 @@ static void soft_settled(struct server *s, bool written)
         j->soft_commit = 0;
 }
 
-/* --- answers --------------------------------------------------------------------- */
-
-static struct held *hold(struct server *s, struct server_call *call)
-{
-        struct held *h = calloc(1, sizeof(*h));
-
-        if (!h)
-                abort();
-        h->commit = s->journal.submitted;
-        h->call = call;
-        call->held++;
-        list_push_back(&s->journal.held, &h->link);
-        s->journal.n_held++;
-        return h;
-}
-
-static void held_unlink(struct server *s, struct held *h)
-{
-        h->call->held--;
-        s->journal.n_held--;
-        list_remove(&h->link);
-}
-
-static void held_free(struct held *h)
-{
-        free((void *)h->reply.body.ptr);
-        if (h->message)
-                server_message_unref(h->message);
-        free(h);
-}
-
-static bool may_leave(const struct server *s)
-{
-        return s->journal.submitted == s->journal.durable;
-}
-
-static void deliver_message(struct session *ss, struct server_message *m)
-{
-        if (!ss->call->ops->send(ss->call, m))
-                ss->blocked = true;
-}
-
-void hold_reply(struct server *s, struct server_call *call, enum reply_form form, const struct server_reply *reply)
-{
-        if (may_leave(s)) {
-                call->ops->reply(call, reply);
-                return;
-        }
-        struct held *h = hold(s, call);
-        uint8_t *body = must(malloc(reply->body.len + 1));
-        if (reply->body.len)
-                memcpy(body, reply->body.ptr, reply->body.len);
-        h->form = form;
-        h->reply = *reply;
-        h->reply.body = slice_make(body, reply->body.len);
-}
-
-void hold_message(struct server *s, struct session *session, struct server_message *m)
-{
-        if (may_leave(s)) {
-                deliver_message(session, m);
-                return;
-        }
-        struct held *h = hold(s, session->call);
-        h->session = session;
-        h->message = server_message_ref(m);
-}
-
-bool journal_is_swamped(const struct server *s)
-{
-        enum { HELD_MAX = 20000 };
-
-        return s->journal.n_held >= HELD_MAX;
-}
-
-void hold_forget(struct server *s, struct server_call *call)
-{
-        if (!call->held)
-                return;
-        list_each_safe(it, &s->journal.held) {
-                struct held *h = container_of(it, struct held, link);
-                if (h->call != call)
-                        continue;
-                held_unlink(s, h);
-                held_free(h);
-        }
-}
-
-static void release(struct server *s, struct held *h)
-{
-        struct server_call *call = h->call;
-
-        held_unlink(s, h);
-        if (h->session)
-                deliver_message(h->session, h->message);
-        else
-                call->ops->reply(call, &h->reply);
-        held_free(h);
-}
-
-/* The change that this answers did not happen. */
-static void refuse(struct server *s, struct held *h, const char *why)
-{
-        struct server_call *call = h->call;
-        struct buf body = BUF_INIT(4096);
-        struct server_reply reply = { 503, "text/plain; charset=utf-8", { 0 }, 0 };
-        struct json_writer w;
-
-        held_unlink(s, h);
-        json_writer_init(&w, &body, NULL);
-        switch (h->form) {
-        case FORM_REGISTER: {
-                struct tailcfg_register_response response = {
-                        .error = SLICE_LIT("the control server cannot store the registration; its administrator must act"),
-                };
-                tailcfg_register_response_write(&w, &response);
-                reply.status = 200;
-                reply.content_type = "application/json";
-                break;
-        }
-        case FORM_API:
-                json_object_open(&w);
-                json_field_str(&w, "title", "Service Unavailable");
-                json_field_i64(&w, "status", 503);
-                json_field_str(&w, "detail", "the change was not stored");
-                json_name(&w, "errors");
-                json_array_open(&w);
-                json_object_open(&w);
-                json_field_str(&w, "message", why);
-                json_object_close(&w);
-                json_array_close(&w);
-                json_object_close(&w);
-                reply.content_type = "application/problem+json";
-                break;
-        case FORM_PLAIN:
-                buf_append_str(&body, "the control server cannot store changes at present\n");
-                break;
-        }
-        reply.body = buf_slice(&body);
-        call->ops->reply(call, &reply);
-        buf_fini(&body);
-        held_free(h);
-}
-
 /* --- the store's answers ------------------------------------------------------------- */
 
 static void forget_undo(struct undo *u)
@@ -409,22 +262,15 @@ static void roll_back(struct server *s, const struct store_result *r)
         struct log_limit *limit = &j->trouble;
 
         if (log_allow(limit, s->now.mono_us))
-                log_error(&server_log, "changes cannot be stored and are refused", "why=\"%s\"", r->diag.text);
+                log_error(
+                        &server_log, "changes cannot be stored and are refused", "why=\"%s\"", r->diag.text);
         while (!list_empty(&j->undo))
                 play_back(s, container_of(j->undo.prev, struct undo, link));
         store_resume(s->store, r->durable + 1);
         j->submitted = j->durable;
         if (j->soft_commit)
                 soft_settled(s, false);
-        while (!list_empty(&j->held)) {
-                struct held *h = container_of(j->held.next, struct held, link);
-                if (h->session) {
-                        held_unlink(s, h);
-                        held_free(h);
-                } else {
-                        refuse(s, h, r->diag.text);
-                }
-        }
+        hold_refuse_all(s, r->diag.text);
         routes_elect(s);
         session_restart_all(s);
 }
@@ -446,12 +292,7 @@ void server_store_ready(struct server *s, const struct now *now)
         }
         if (j->soft_commit && j->soft_commit <= r.durable)
                 soft_settled(s, true);
-        while (!list_empty(&j->held)) {
-                struct held *h = container_of(j->held.next, struct held, link);
-                if (h->commit > r.durable)
-                        break;
-                release(s, h);
-        }
+        hold_release(s, r.durable);
         if (r.error != OK)
                 roll_back(s, &r);
 }
@@ -460,15 +301,7 @@ void journal_fini(struct server *s)
 {
         struct journal *j = &s->journal;
 
-        while (!list_empty(&j->held)) {
-                struct held *h = container_of(j->held.next, struct held, link);
-                if (h->session) {
-                        held_unlink(s, h);
-                        held_free(h);
-                } else {
-                        refuse(s, h, "the server is going down");
-                }
-        }
+        hold_refuse_all(s, "the server is going down");
         while (!list_empty(&j->undo))
                 forget_undo(container_of(j->undo.next, struct undo, link));
 }

@@ -11,8 +11,9 @@
 
 static enum err complain(const char *what, const char *path, struct diag *diag)
 {
-        return diag_set(diag, err_from_errno(errno), "%s %s: %s; check that its folder exists and that this user may write there",
-                        what, path, strerror(errno));
+        return diag_set(diag, err_from_errno(errno),
+                "%s %s: %s; check that its folder exists and that this user may write there", what, path,
+                strerror(errno));
 }
 
 static enum err write_all(int fd, const char *text, size_t len)
@@ -28,7 +29,8 @@ static enum err write_all(int fd, const char *text, size_t len)
 }
 
 /* Written beside and renamed, so that a crash leaves no half key. */
-static enum err create(const char *what, const char *path, struct rng *rng, struct secret_key *out, struct diag *diag)
+static enum err create(
+        const char *what, const char *path, struct rng *rng, struct secret_key *out, struct diag *diag)
 {
         char folder[PATH_MAX], temporary[PATH_MAX + 8], text[KEY_TEXT_MAX];
 
@@ -55,7 +57,8 @@ static enum err create(const char *what, const char *path, struct rng *rng, stru
         return OK;
 }
 
-enum err key_file_load(const char *what, const char *path, struct rng *rng, struct secret_key *out, struct diag *diag)
+enum err key_file_load(
+        const char *what, const char *path, struct rng *rng, struct secret_key *out, struct diag *diag)
 {
         char text[256];
 
@@ -69,6 +72,8 @@ enum err key_file_load(const char *what, const char *path, struct rng *rng, stru
         enum err e = secret_parse(slice_trim(slice_make(text, (size_t)n)), out);
         key_wipe(text, sizeof(text));
         if (e != OK)
-                return diag_set(diag, e, "%s %s holds no key of the form privkey:<64 hex digits>; restore it from a backup", what, path);
+                return diag_set(diag, e,
+                        "%s %s holds no key of the form privkey:<64 hex digits>; restore it from a backup",
+                        what, path);
         return OK;
 }

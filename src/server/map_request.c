@@ -5,9 +5,9 @@
 static void reply(struct server *s, struct server_call *call, int status, struct slice body)
 {
         hold_reply(s, call, FORM_PLAIN,
-                   &(struct server_reply){ .status = status,
-                                           .content_type = status == 200 ? "application/json" : "text/plain; charset=utf-8",
-                                           .body = body });
+                &(struct server_reply){ .status = status,
+                        .content_type = status == 200 ? "application/json" : "text/plain; charset=utf-8",
+                        .body = body });
 }
 
 /* A new host name may mean a new DNS name, which is a durable change. */
@@ -57,7 +57,8 @@ static void apply(struct server *s, struct node *n, const struct tailcfg_map_req
                         log_debug(&server_log, "Hostinfo dropped", "node=%lld", (long long)n->id);
                 follow_hostname(s, n, req->hostinfo->hostname);
         }
-        if ((!req->stream || req->endpoints.count) && node_set_endpoints(n, req->endpoints.items, req->endpoints.count))
+        if ((!req->stream || req->endpoints.count) &&
+                node_set_endpoints(n, req->endpoints.items, req->endpoints.count))
                 changes |= 1U << CHANGE_ENDPOINTS;
         if (!key_is_zero(&req->disco_key) && !key_equal(&req->disco_key, &n->disco_key)) {
                 n->disco_key = req->disco_key;
@@ -75,7 +76,8 @@ static void apply(struct server *s, struct node *n, const struct tailcfg_map_req
                 approve_new_routes(s, n);
 }
 
-static void answer(struct server *s, struct node *n, const struct tailcfg_map_request *req, struct server_call *call)
+static void answer(
+        struct server *s, struct node *n, const struct tailcfg_map_request *req, struct server_call *call)
 {
         bool zstd = slice_is(req->compress, "zstd");
         struct server_message *m;
@@ -98,7 +100,7 @@ static void answer(struct server *s, struct node *n, const struct tailcfg_map_re
 }
 
 void server_map(struct server *s, const struct now *now, const struct public_key *machine, struct slice body,
-                struct server_call *call)
+        struct server_call *call)
 {
         struct arena a = ARENA_INIT(4 << 20);
         struct tailcfg_map_request req;
@@ -109,7 +111,8 @@ void server_map(struct server *s, const struct now *now, const struct public_key
                 reply(s, call, 400, SLICE_LIT("the request is not a MapRequest\n"));
         } else if (req.version < SERVER_MIN_CAP_VERSION) {
                 reply(s, call, 400, SLICE_LIT("unsupported client version: 1.80 or later is needed\n"));
-        } else if (!(n = tailnet_node_by_key(&s->tailnet, &req.node_key)) || !key_equal(&n->row->machine_key, machine)) {
+        } else if (!(n = tailnet_node_by_key(&s->tailnet, &req.node_key)) ||
+                   !key_equal(&n->row->machine_key, machine)) {
                 reply(s, call, 404, SLICE_LIT("node not found\n"));
         } else {
                 if (!req.read_only)

@@ -20,7 +20,8 @@ static struct slice server_host(const struct server_settings *settings)
 }
 
 /* Everything of a full map but Peers; the object stays open. */
-static void write_full_head(struct server *s, struct node *viewer, struct json_writer *w, bool is_first, struct arena *a)
+static void write_full_head(
+        struct server *s, struct node *viewer, struct json_writer *w, bool is_first, struct arena *a)
 {
         static const struct tailcfg_debug no_log_tail = { .disable_log_tail = true };
         struct tailcfg_node self;
@@ -46,8 +47,8 @@ static void write_full_head(struct server *s, struct node *viewer, struct json_w
 
 /* The peers with ids in [from, to), each preceded by a comma but for the first when
  * *first says so. */
-static void append_peers(struct server *s, uint32_t viewer_class, const struct node *self, int64_t from, int64_t to, bool *first,
-                         struct buf *out)
+static void append_peers(struct server *s, uint32_t viewer_class, const struct node *self, int64_t from,
+        int64_t to, bool *first, struct buf *out)
 {
         const struct row_set *nodes = &s->tailnet.nodes;
         size_t i = 0;
@@ -61,7 +62,8 @@ static void append_peers(struct server *s, uint32_t viewer_class, const struct n
         }
         for (; i < nodes->n && *nodes->items[i] < to; i++) {
                 struct node *peer = (struct node *)nodes->items[i];
-                if (peer == self || !policy_view_sees(s->policy, viewer_class, peer->row) || mapper_peer_json(s, peer).len == 0)
+                if (peer == self || !policy_view_sees(s->policy, viewer_class, peer->row) ||
+                        mapper_peer_json(s, peer).len == 0)
                         continue;
                 if (!*first)
                         buf_append_byte(out, ',');
@@ -81,7 +83,7 @@ static enum err shared_chunk(struct server *s, uint32_t viewer_class, size_t ind
         enum err e = OK;
 
         if (!chunk->built_seq || chunk->built_seq < chunk->changed_seq || chunk->view != t->policy_seq ||
-            chunk->viewer != viewer_class) {
+                chunk->viewer != viewer_class) {
                 chunk->built_seq = 0;
                 buf_clear(&chunk->frame);
                 append_peers(s, viewer_class, NULL, from, from + CHUNK_NODES, &first, &json);
@@ -124,9 +126,11 @@ static enum err append_own_chunk(struct server *s, const struct node *viewer, st
 
 /* The head in a first frame, shared frames in the middle, and the chunk of the highest
  * peer, which ends the list without a comma, in the last. */
-static struct server_message *chunked_full(struct server *s, struct node *viewer, struct buf *head, const struct node *last)
+static struct server_message *chunked_full(
+        struct server *s, struct node *viewer, struct buf *head, const struct node *last)
 {
-        size_t own = (size_t)(viewer->id >> PEER_CHUNK_SHIFT), last_chunk = (size_t)(last->id >> PEER_CHUNK_SHIFT);
+        size_t own = (size_t)(viewer->id >> PEER_CHUNK_SHIFT),
+               last_chunk = (size_t)(last->id >> PEER_CHUNK_SHIFT);
         struct buf frames = BUF_INIT(MESSAGE_MAX), tail = BUF_INIT(MESSAGE_MAX);
         struct server_message *m = NULL;
         bool first = true;
@@ -137,10 +141,12 @@ static struct server_message *chunked_full(struct server *s, struct node *viewer
                 e = map_frame_compress(buf_slice(head), &frames);
         for (size_t i = 0; i < last_chunk && e == OK; i++) {
                 struct slice shared = { 0 };
-                e = i == own ? append_own_chunk(s, viewer, &frames) : shared_chunk(s, viewer->policy_class, i, &shared);
+                e = i == own ? append_own_chunk(s, viewer, &frames)
+                             : shared_chunk(s, viewer->policy_class, i, &shared);
                 buf_append_slice(&frames, shared);
         }
-        append_peers(s, viewer->policy_class, viewer, (int64_t)last_chunk << PEER_CHUNK_SHIFT, last->id + 1, &first, &tail);
+        append_peers(s, viewer->policy_class, viewer, (int64_t)last_chunk << PEER_CHUNK_SHIFT, last->id + 1,
+                &first, &tail);
         buf_append_str(&tail, "]}");
         if (e == OK && (e = buf_status(&tail)) == OK)
                 e = map_frame_compress(buf_slice(&tail), &frames);

@@ -6,14 +6,11 @@
 /* Kinds of change that the node itself wants to know of; the rest it told us. */
 static bool self_changed(const struct node *viewer, uint64_t cursor)
 {
-        return viewer->seq[CHANGE_NODE] > cursor || viewer->seq[CHANGE_KEY] > cursor || viewer->seq[CHANGE_EXPIRY] > cursor ||
-               viewer->seq[CHANGE_SELF] > cursor;
+        return viewer->seq[CHANGE_NODE] > cursor || viewer->seq[CHANGE_KEY] > cursor ||
+               viewer->seq[CHANGE_EXPIRY] > cursor || viewer->seq[CHANGE_SELF] > cursor;
 }
 
-bool mapper_is_in_delta(const struct node *viewer, uint64_t cursor)
-{
-        return self_changed(viewer, cursor);
-}
+bool mapper_is_in_delta(const struct node *viewer, uint64_t cursor) { return self_changed(viewer, cursor); }
 
 bool mapper_is_mass_change(const struct server *s, uint64_t cursor)
 {
@@ -39,7 +36,8 @@ bool mapper_has_news(const struct server *s, const struct node *viewer, uint64_t
                 return true;
         if (newest == &viewer->changed)
                 newest = newest->prev;
-        return newest != &t->changed && container_of(newest, const struct node, changed)->changed_seq > cursor;
+        return newest != &t->changed &&
+               container_of(newest, const struct node, changed)->changed_seq > cursor;
 }
 
 bool mapper_lost_removals(const struct server *s, uint64_t cursor)
@@ -91,7 +89,8 @@ static void write_patch(const struct node *n, uint64_t cursor, struct json_write
                                                  : (struct tailcfg_endpoints){ TAILCFG_EMPTY, 0 };
         }
         if (key || n->seq[CHANGE_EXPIRY] > cursor)
-                patch.key_expiry = node_expiry(n) ? time_of_us(node_expiry(n)) : tailcfg_time_ns(UNIX_ZERO_DATE);
+                patch.key_expiry =
+                        node_expiry(n) ? time_of_us(node_expiry(n)) : tailcfg_time_ns(UNIX_ZERO_DATE);
         if (n->seq[CHANGE_DERP] > cursor)
                 patch.derp_region = n->home_derp;
         if (n->seq[CHANGE_ONLINE] > cursor) {
@@ -111,8 +110,8 @@ static bool needs_patch(const struct node *n, uint64_t cursor)
         return false;
 }
 
-static void write_removed(const struct server *s, uint32_t viewer_class, struct node *const *changed, size_t n, uint64_t cursor,
-                          struct json_writer *w)
+static void write_removed(const struct server *s, uint32_t viewer_class, struct node *const *changed,
+        size_t n, uint64_t cursor, struct json_writer *w)
 {
         const struct tailnet *t = &s->tailnet;
         uint64_t kept = t->n_tombstones < N_TOMBSTONES ? t->n_tombstones : N_TOMBSTONES;
@@ -131,7 +130,8 @@ static void write_removed(const struct server *s, uint32_t viewer_class, struct 
         }
         /* Those that changed out of sight. */
         for (size_t i = 0; i < n; i++) {
-                if (changed[i]->seq[CHANGE_NODE] <= cursor || policy_view_sees(s->policy, viewer_class, changed[i]->row))
+                if (changed[i]->seq[CHANGE_NODE] <= cursor ||
+                        policy_view_sees(s->policy, viewer_class, changed[i]->row))
                         continue;
                 if (!opened) {
                         json_name(w, "PeersRemoved");
@@ -144,15 +144,16 @@ static void write_removed(const struct server *s, uint32_t viewer_class, struct 
                 json_array_close(w);
 }
 
-static void write_changed(struct server *s, uint32_t viewer_class, const struct node *self, struct node *const *changed, size_t n,
-                          uint64_t cursor, bool whole, struct json_writer *w)
+static void write_changed(struct server *s, uint32_t viewer_class, const struct node *self,
+        struct node *const *changed, size_t n, uint64_t cursor, bool whole, struct json_writer *w)
 {
         bool opened = false;
 
         for (size_t i = 0; i < n; i++) {
                 struct node *peer = changed[i];
                 bool is_whole = peer->seq[CHANGE_NODE] > cursor;
-                if (peer == self || is_whole != whole || !policy_view_sees(s->policy, viewer_class, peer->row))
+                if (peer == self || is_whole != whole ||
+                        !policy_view_sees(s->policy, viewer_class, peer->row))
                         continue;
                 if (whole ? mapper_peer_json(s, peer).len == 0 : !needs_patch(peer, cursor))
                         continue;
@@ -170,8 +171,8 @@ static void write_changed(struct server *s, uint32_t viewer_class, const struct 
                 json_array_close(w);
 }
 
-struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, const struct node *viewer, uint64_t cursor,
-                                    bool zstd)
+struct server_message *mapper_delta(
+        struct server *s, uint32_t viewer_class, const struct node *viewer, uint64_t cursor, bool zstd)
 {
         struct arena a = ARENA_INIT(16 << 20);
         struct buf json = BUF_INIT(MESSAGE_MAX);

@@ -5,9 +5,9 @@
 
 struct slice mapper_fqdn(const struct server_settings *settings, struct arena *a, struct slice label)
 {
-        const char *text = settings->base_domain.len
-                                   ? arena_printf(a, "%.*s.%.*s.", SLICE_ARGS(label), SLICE_ARGS(settings->base_domain))
-                                   : arena_printf(a, "%.*s.", SLICE_ARGS(label));
+        const char *text = settings->base_domain.len ? arena_printf(a, "%.*s.%.*s.", SLICE_ARGS(label),
+                                                               SLICE_ARGS(settings->base_domain))
+                                                     : arena_printf(a, "%.*s.", SLICE_ARGS(label));
 
         return slice_str(text);
 }
@@ -60,12 +60,14 @@ static size_t add_reverse_zones(struct arena *a, const struct ip_prefix *p, stru
         return n;
 }
 
-static void add_routes(const struct server_settings *settings, struct arena *a, struct tailcfg_dns_config *out)
+static void add_routes(
+        const struct server_settings *settings, struct arena *a, struct tailcfg_dns_config *out)
 {
-        size_t zones = settings->magic_dns
-                               ? reverse_zone_count(&settings->prefix_v4) + reverse_zone_count(&settings->prefix_v6) + 1
-                               : 0;
-        struct tailcfg_dns_route *routes = ARENA_ARRAY(a, settings->n_split + zones + 1, struct tailcfg_dns_route);
+        size_t zones = settings->magic_dns ? reverse_zone_count(&settings->prefix_v4) +
+                                                     reverse_zone_count(&settings->prefix_v6) + 1
+                                           : 0;
+        struct tailcfg_dns_route *routes =
+                ARENA_ARRAY(a, settings->n_split + zones + 1, struct tailcfg_dns_route);
         size_t n = 0;
 
         if (!routes)
@@ -73,7 +75,7 @@ static void add_routes(const struct server_settings *settings, struct arena *a, 
         for (size_t i = 0; i < settings->n_split; i++) {
                 const struct server_split_dns *split = &settings->split[i];
                 routes[n++] = (struct tailcfg_dns_route){ split->domain,
-                                                          resolvers_of(a, split->nameservers, split->n_nameservers) };
+                        resolvers_of(a, split->nameservers, split->n_nameservers) };
         }
         if (settings->magic_dns) {
                 n += add_reverse_zones(a, &settings->prefix_v4, routes + n);
@@ -82,10 +84,12 @@ static void add_routes(const struct server_settings *settings, struct arena *a, 
         out->routes = (struct tailcfg_dns_routes){ routes, n };
 }
 
-void mapper_dns_config(const struct server_settings *settings, struct arena *a, struct tailcfg_dns_config *out)
+void mapper_dns_config(
+        const struct server_settings *settings, struct arena *a, struct tailcfg_dns_config *out)
 {
         struct slice *domains = ARENA_ARRAY(a, settings->n_search_domains + 1, struct slice);
-        struct tailcfg_dns_record *records = ARENA_ARRAY(a, settings->n_extra_records + 1, struct tailcfg_dns_record);
+        struct tailcfg_dns_record *records =
+                ARENA_ARRAY(a, settings->n_extra_records + 1, struct tailcfg_dns_record);
         size_t n = 0;
 
         *out = (struct tailcfg_dns_config){ .proxied = settings->magic_dns };

@@ -15,10 +15,11 @@ struct server_message *message_of_json(struct buf *json, bool zstd);
  * be written, which costs this peer and nobody else. */
 struct slice mapper_peer_json(const struct server *s, struct node *n);
 /* A node as it gets itself. Lists live in the arena. */
-void mapper_describe_self(const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self);
+void mapper_describe_self(
+        const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self);
 /* The owners of the viewer (may be NULL) and of the peers visible to the class that
  * changed after the cursor (0: all), each once. */
-struct tailcfg_user_profiles mapper_profiles_since(const struct server *s, uint32_t viewer_class, const struct node *viewer,
-                                                   uint64_t cursor, struct arena *a);
+struct tailcfg_user_profiles mapper_profiles_since(const struct server *s, uint32_t viewer_class,
+        const struct node *viewer, uint64_t cursor, struct arena *a);
 
 #endif

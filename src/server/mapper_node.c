@@ -3,10 +3,7 @@
 
 #include "mapper_internal.h"
 
-static int compare_prefixes(const void *a, const void *b)
-{
-        return ip_prefix_compare(a, b);
-}
+static int compare_prefixes(const void *a, const void *b) { return ip_prefix_compare(a, b); }
 
 static struct tailcfg_prefixes addresses_of(struct arena *a, const struct node *n)
 {
@@ -32,9 +29,11 @@ static bool approved(const struct node *n, const struct ip_prefix *p)
 }
 
 /* Addresses, routes it is primary for, approved exit routes; sorted. */
-static struct tailcfg_prefixes allowed_ips_of(struct arena *a, const struct node *n, const struct tailcfg_prefixes *addresses)
+static struct tailcfg_prefixes allowed_ips_of(
+        struct arena *a, const struct node *n, const struct tailcfg_prefixes *addresses)
 {
-        struct ip_prefix *list = ARENA_ARRAY(a, addresses->count + n->n_primary + n->n_announced + 1, struct ip_prefix);
+        struct ip_prefix *list =
+                ARENA_ARRAY(a, addresses->count + n->n_primary + n->n_announced + 1, struct ip_prefix);
         size_t count = 0;
 
         if (!list)
@@ -67,7 +66,8 @@ static struct tailcfg_strings tags_of(struct arena *a, const struct node *n)
 }
 
 /* What the node itself and its peers are both told. */
-static void describe_node(const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *out)
+static void describe_node(
+        const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *out)
 {
         struct tailcfg_hostinfo *hostinfo = ARENA_NEW(a, struct tailcfg_hostinfo);
         bool expired = node_is_expired(s, n);
@@ -130,7 +130,8 @@ struct slice mapper_peer_json(const struct server *s, struct node *n)
 }
 
 /* Attributes of the node itself (spec/control.md 9). */
-static void add_self_caps(const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self)
+static void add_self_caps(
+        const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self)
 {
         enum { MAX_CAPS = 4 };
         struct tailcfg_cap *caps = ARENA_ARRAY(a, MAX_CAPS, struct tailcfg_cap);
@@ -149,7 +150,8 @@ static void add_self_caps(const struct server *s, const struct node *n, struct a
         self->cap_map = (struct tailcfg_cap_map){ caps, count };
 }
 
-void mapper_describe_self(const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self)
+void mapper_describe_self(
+        const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self)
 {
         describe_node(s, n, a, self);
         add_self_caps(s, n, a, self);
@@ -170,16 +172,16 @@ static struct tailcfg_user_profile profile_of(const struct server *s, int64_t id
 
         if (!user)
                 return (struct tailcfg_user_profile){ .id = TAGGED_DEVICES_ID,
-                                                      .login_name = SLICE_LIT("tagged-devices"),
-                                                      .display_name = SLICE_LIT("Tagged Devices") };
+                        .login_name = SLICE_LIT("tagged-devices"),
+                        .display_name = SLICE_LIT("Tagged Devices") };
         return (struct tailcfg_user_profile){ .id = user->id,
-                                              .login_name = user->name,
-                                              .display_name = user->display_name.len ? user->display_name : user->name,
-                                              .profile_pic_url = user->picture_url };
+                .login_name = user->name,
+                .display_name = user->display_name.len ? user->display_name : user->name,
+                .profile_pic_url = user->picture_url };
 }
 
-struct tailcfg_user_profiles mapper_profiles_since(const struct server *s, uint32_t viewer_class, const struct node *viewer,
-                                                   uint64_t cursor, struct arena *a)
+struct tailcfg_user_profiles mapper_profiles_since(const struct server *s, uint32_t viewer_class,
+        const struct node *viewer, uint64_t cursor, struct arena *a)
 {
         const struct tailnet *t = &s->tailnet;
         struct tailcfg_user_profile *list = ARENA_ARRAY(a, t->users.n + 1, struct tailcfg_user_profile);
@@ -191,9 +193,11 @@ struct tailcfg_user_profiles mapper_profiles_since(const struct server *s, uint3
                 const struct node *n = container_of(it, const struct node, changed);
                 if (n->changed_seq <= cursor)
                         break;
-                if (n->seq[CHANGE_NODE] <= cursor || (n != viewer && !policy_view_sees(s->policy, viewer_class, n->row)))
+                if (n->seq[CHANGE_NODE] <= cursor ||
+                        (n != viewer && !policy_view_sees(s->policy, viewer_class, n->row)))
                         continue;
-                int64_t owner = tailnet_user(t, n->row->user_id) && !node_is_tagged(n) ? n->row->user_id : TAGGED_DEVICES_ID;
+                int64_t owner = tailnet_user(t, n->row->user_id) && !node_is_tagged(n) ? n->row->user_id
+                                                                                       : TAGGED_DEVICES_ID;
                 if (!has_profile(list, count, owner) && count <= t->users.n)
                         list[count++] = profile_of(s, owner);
         }

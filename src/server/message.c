@@ -32,8 +32,8 @@ struct server_message *message_of_json(struct buf *json, bool zstd)
         struct buf framed = BUF_INIT(MESSAGE_MAX);
         struct server_message *m = NULL;
 
-        if (buf_status(json) == OK &&
-            (zstd ? map_frame_write(buf_slice(json), &framed) : map_frame_write_plain(buf_slice(json), &framed)) == OK)
+        if (buf_status(json) == OK && (zstd ? map_frame_write(buf_slice(json), &framed)
+                                            : map_frame_write_plain(buf_slice(json), &framed)) == OK)
                 m = message_of(buf_slice(&framed));
         buf_fini(&framed);
         return m;

@@ -47,7 +47,8 @@ static bool is_free(const struct tailnet *t, struct slice name, const struct nod
         return !holder || holder == self;
 }
 
-size_t name_choose(const struct tailnet *t, struct slice hostname, const struct node *self, char out[static LABEL_MAX + 1])
+size_t name_choose(const struct tailnet *t, struct slice hostname, const struct node *self,
+        char out[static LABEL_MAX + 1])
 {
         char base[LABEL_MAX + 1], suffix[16];
         size_t base_len = name_sanitize(hostname, base);
@@ -86,7 +87,8 @@ bool name_follows_hostname(const struct store_node *row)
 
 bool name_is_label(struct slice name)
 {
-        if (name.len == 0 || name.len > LABEL_MAX || !is_alnum(name.ptr[0]) || !is_alnum(name.ptr[name.len - 1]))
+        if (name.len == 0 || name.len > LABEL_MAX || !is_alnum(name.ptr[0]) ||
+                !is_alnum(name.ptr[name.len - 1]))
                 return false;
         for (size_t i = 0; i < name.len; i++) {
                 if (!is_alnum(name.ptr[i]) && name.ptr[i] != '-')
@@ -99,7 +101,8 @@ bool name_is_user(struct slice name)
 {
         unsigned at_signs = 0;
 
-        if (name.len < 2 || name.len > 255 || !is_alnum(name.ptr[0]) || (name.ptr[0] >= '0' && name.ptr[0] <= '9'))
+        if (name.len < 2 || name.len > 255 || !is_alnum(name.ptr[0]) ||
+                (name.ptr[0] >= '0' && name.ptr[0] <= '9'))
                 return false;
         for (size_t i = 0; i < name.len; i++) {
                 uint8_t c = name.ptr[i];

@@ -7,15 +7,9 @@ struct policy_view {
         uint32_t only_class;
 };
 
-struct policy_view *policy_view_allow_all(void)
-{
-        return calloc(1, sizeof(struct policy_view));
-}
+struct policy_view *policy_view_allow_all(void) { return calloc(1, sizeof(struct policy_view)); }
 
-void policy_view_free(struct policy_view *pv)
-{
-        free(pv);
-}
+void policy_view_free(struct policy_view *pv) { free(pv); }
 
 uint32_t policy_view_class(const struct policy_view *pv, const struct store_node *node)
 {
@@ -52,7 +46,8 @@ bool policy_view_may_request_tag(const struct policy_view *pv, int64_t user_id, 
         return false; /* nobody owns a tag, so no device may take one */
 }
 
-bool policy_view_auto_approves(const struct policy_view *pv, const struct store_node *node, const struct ip_prefix *route)
+bool policy_view_auto_approves(
+        const struct policy_view *pv, const struct store_node *node, const struct ip_prefix *route)
 {
         (void)pv;
         (void)node;

@@ -7,7 +7,8 @@
 
 /* --- answers -------------------------------------------------------------------- */
 
-static void reply_register(struct server *s, struct server_call *call, const struct tailcfg_register_response *response)
+static void reply_register(
+        struct server *s, struct server_call *call, const struct tailcfg_register_response *response)
 {
         struct buf body = BUF_INIT(64 << 10);
         struct json_writer w;
@@ -15,7 +16,8 @@ static void reply_register(struct server *s, struct server_call *call, const str
         json_writer_init(&w, &body, NULL);
         tailcfg_register_response_write(&w, response);
         hold_reply(s, call, FORM_REGISTER,
-                   &(struct server_reply){ .status = 200, .content_type = "application/json", .body = buf_slice(&body) });
+                &(struct server_reply){
+                        .status = 200, .content_type = "application/json", .body = buf_slice(&body) });
         buf_fini(&body);
 }
 
@@ -31,26 +33,28 @@ static struct slice display_name(const struct store_user *user)
 }
 
 /* Fills in whose node it is. */
-static void describe_owner(const struct server *s, const struct node *n, struct tailcfg_register_response *out)
+static void describe_owner(
+        const struct server *s, const struct node *n, struct tailcfg_register_response *out)
 {
         const struct store_user *user = node_is_tagged(n) ? NULL : tailnet_user(&s->tailnet, n->row->user_id);
 
         if (!user) {
-                out->user = (struct tailcfg_user){ .id = TAGGED_DEVICES_ID, .display_name = SLICE_LIT("Tagged Devices") };
+                out->user = (struct tailcfg_user){ .id = TAGGED_DEVICES_ID,
+                        .display_name = SLICE_LIT("Tagged Devices") };
                 out->login = (struct tailcfg_login){ .id = TAGGED_DEVICES_ID,
-                                                     .login_name = SLICE_LIT("tagged-devices"),
-                                                     .display_name = SLICE_LIT("Tagged Devices") };
+                        .login_name = SLICE_LIT("tagged-devices"),
+                        .display_name = SLICE_LIT("Tagged Devices") };
                 return;
         }
         out->user = (struct tailcfg_user){ .id = user->id,
-                                           .display_name = display_name(user),
-                                           .profile_pic_url = user->picture_url,
-                                           .created = time_of_us(user->created_us) };
+                .display_name = display_name(user),
+                .profile_pic_url = user->picture_url,
+                .created = time_of_us(user->created_us) };
         out->login = (struct tailcfg_login){ .id = user->id,
-                                             .provider = user->provider,
-                                             .login_name = user->name,
-                                             .display_name = display_name(user),
-                                             .profile_pic_url = user->picture_url };
+                .provider = user->provider,
+                .login_name = user->name,
+                .display_name = display_name(user),
+                .profile_pic_url = user->picture_url };
 }
 
 void register_reply_node(struct server *s, struct server_call *call, const struct node *n)
@@ -67,7 +71,9 @@ void register_reply_node(struct server *s, struct server_call *call, const struc
 static void reply_plain(struct server *s, struct server_call *call, int status, const char *text)
 {
         hold_reply(s, call, FORM_PLAIN,
-                   &(struct server_reply){ .status = status, .content_type = "text/plain; charset=utf-8", .body = slice_str(text) });
+                &(struct server_reply){ .status = status,
+                        .content_type = "text/plain; charset=utf-8",
+                        .body = slice_str(text) });
 }
 
 /* --- creating and updating nodes -------------------------------------------------- */
@@ -146,7 +152,8 @@ struct node *register_new(struct tx *tx, struct store_node *row, const struct ca
         return n;
 }
 
-struct node *register_again(struct tx *tx, struct node *n, struct store_node *row, const struct candidate *c, struct diag *diag)
+struct node *register_again(
+        struct tx *tx, struct node *n, struct store_node *row, const struct candidate *c, struct diag *diag)
 {
         struct server *s = tx->s;
         char name[LABEL_MAX + 1];
@@ -164,19 +171,20 @@ struct node *register_again(struct tx *tx, struct node *n, struct store_node *ro
         }
         n->expiry_told = false;
         /* Peers were told Expired, which no patch takes back. */
-        bool whole = node_is_expired(s, n) || !slice_equal(row->given_name, n->row->given_name) || !slice_equal(row->tags, n->row->tags) ||
-                     row->user_id != n->row->user_id;
+        bool whole = node_is_expired(s, n) || !slice_equal(row->given_name, n->row->given_name) ||
+                     !slice_equal(row->tags, n->row->tags) || row->user_id != n->row->user_id;
         (void)journal_put_node(tx, row);
         settle(tx, n, c);
         change_mark(s, n, whole ? CHANGE_NODE : CHANGE_KEY);
-        log_info(&server_log, same_key ? "node registered again" : "node registered with a new key", "node=%lld name=%.*s",
-                 (long long)n->id, SLICE_ARGS(n->row->given_name));
+        log_info(&server_log, same_key ? "node registered again" : "node registered with a new key",
+                "node=%lld name=%.*s", (long long)n->id, SLICE_ARGS(n->row->given_name));
         return n;
 }
 
 /* --- logout ------------------------------------------------------------------------- */
 
-static void logout(struct server *s, struct node *n, const struct candidate *c, int64_t expiry_us, struct server_call *call)
+static void logout(struct server *s, struct node *n, const struct candidate *c, int64_t expiry_us,
+        struct server_call *call)
 {
         if (!key_equal(&n->row->machine_key, &c->machine_key)) {
                 register_reply_error(s, call, "node exists with a different machine key");
@@ -209,7 +217,7 @@ static void logout(struct server *s, struct node *n, const struct candidate *c, 
 /* --- dispatch ------------------------------------------------------------------------ */
 
 static void dispatch(struct server *s, const struct tailcfg_register_request *req, const struct candidate *c,
-                     struct server_call *call)
+        struct server_call *call)
 {
         struct node *n = tailnet_node_by_key(&s->tailnet, &c->node_key);
         struct slice auth_key = req->auth ? req->auth->auth_key : (struct slice){ 0 };
@@ -243,19 +251,20 @@ static void reply_swamped(struct server *s, struct server_call *call)
         enum { RETRY_AFTER_MIN_S = 5, RETRY_AFTER_MAX_S = 20 };
 
         call->ops->reply(call, &(struct server_reply){ .status = 429,
-                                                       .content_type = "text/plain; charset=utf-8",
-                                                       .body = SLICE_LIT("the control server is busy; try again later\n"),
-                                                       .retry_after_s = (unsigned)rng_between(s->rng, RETRY_AFTER_MIN_S, RETRY_AFTER_MAX_S) });
+                                       .content_type = "text/plain; charset=utf-8",
+                                       .body = SLICE_LIT("the control server is busy; try again later\n"),
+                                       .retry_after_s = (unsigned)rng_between(
+                                               s->rng, RETRY_AFTER_MIN_S, RETRY_AFTER_MAX_S) });
 }
 
-void server_register(struct server *s, const struct now *now, const struct public_key *machine, struct slice body,
-                     struct server_call *call)
+void server_register(struct server *s, const struct now *now, const struct public_key *machine,
+        struct slice body, struct server_call *call)
 {
         struct arena a = ARENA_INIT(4 << 20);
         struct tailcfg_register_request req;
 
         s->now = *now;
-        if (journal_is_swamped(s)) {
+        if (hold_is_swamped(s)) {
                 reply_swamped(s, call);
                 return;
         }
@@ -268,7 +277,8 @@ void server_register(struct server *s, const struct now *now, const struct publi
                         .machine_key = *machine,
                         .node_key = req.node_key,
                         .hostinfo = req.hostinfo,
-                        .hostname = req.hostinfo ? slice_first(req.hostinfo->hostname, 255) : (struct slice){ 0 },
+                        .hostname =
+                                req.hostinfo ? slice_first(req.hostinfo->hostname, 255) : (struct slice){ 0 },
                         .cap_version = req.version > UINT16_MAX ? UINT16_MAX : (int)req.version,
                 };
                 if (req.expiry.set && req.expiry.unix_ns / 1000 > now->unix_us)

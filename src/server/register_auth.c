@@ -59,9 +59,11 @@ void registration_fini(struct server *s)
         struct tailnet *t = &s->tailnet;
 
         while (!list_empty(&t->registrations_by_age)) {
-                struct registration *r = container_of(t->registrations_by_age.next, struct registration, by_age);
+                struct registration *r =
+                        container_of(t->registrations_by_age.next, struct registration, by_age);
                 for (struct list *it; (it = list_pop_front(&r->waiting));)
-                        register_reply_error(s, container_of(it, struct server_call, link), "the server is going down");
+                        register_reply_error(
+                                s, container_of(it, struct server_call, link), "the server is going down");
                 registration_free(r);
         }
 }
@@ -88,7 +90,8 @@ static struct registration *registration_new(struct server *s, const struct cand
         rng_fill(s->rng, random, sizeof(random));
         memcpy(r->id, AUTH_ID_PREFIX, sizeof(AUTH_ID_PREFIX));
         hex_encode(SLICE_ARRAY(random), r->id + sizeof(AUTH_ID_PREFIX) - 1);
-        if (arena_failed(&r->arena) || table_put(&t->registrations, slice_make(r->id, AUTH_ID_LEN), r, NULL) != OK) {
+        if (arena_failed(&r->arena) ||
+                table_put(&t->registrations, slice_make(r->id, AUTH_ID_LEN), r, NULL) != OK) {
                 arena_fini(&r->arena);
                 free(r);
                 return NULL;
@@ -105,14 +108,16 @@ static void make_room(struct server *s)
         struct tailnet *t = &s->tailnet;
 
         while (t->registrations.count >= s->settings->max_registrations) {
-                struct registration *oldest = container_of(t->registrations_by_age.next, struct registration, by_age);
+                struct registration *oldest =
+                        container_of(t->registrations_by_age.next, struct registration, by_age);
                 struct list waiting;
                 list_init(&waiting);
                 for (struct list *it; (it = list_pop_front(&oldest->waiting));)
                         list_push_back(&waiting, it);
                 registration_free(oldest);
                 for (struct list *it; (it = list_pop_front(&waiting));)
-                        register_reply_error(s, container_of(it, struct server_call, link), "too many logins are waiting; try again");
+                        register_reply_error(s, container_of(it, struct server_call, link),
+                                "too many logins are waiting; try again");
         }
 }
 
@@ -132,10 +137,12 @@ void register_interactive(struct server *s, const struct candidate *c, struct se
         response.auth_url = buf_slice(&url);
         json_writer_init(&w, &body, NULL);
         tailcfg_register_response_write(&w, &response);
-        log_info(&server_log, "a node asks to log in: approve with `weft-control auth register --auth-id ID --user NAME`",
-                 "id=%s host=%.*s", r->id, SLICE_ARGS(r->candidate.hostname));
+        log_info(&server_log,
+                "a node asks to log in: approve with `weft-control auth register --auth-id ID --user NAME`",
+                "id=%s host=%.*s", r->id, SLICE_ARGS(r->candidate.hostname));
         hold_reply(s, call, FORM_REGISTER,
-                   &(struct server_reply){ .status = 200, .content_type = "application/json", .body = buf_slice(&body) });
+                &(struct server_reply){
+                        .status = 200, .content_type = "application/json", .body = buf_slice(&body) });
         buf_fini(&url);
         buf_fini(&body);
 }
@@ -153,7 +160,8 @@ static struct slice id_of_url(struct slice url)
         return (struct slice){ 0 };
 }
 
-void register_follow_up(struct server *s, const struct candidate *c, struct slice url, struct server_call *call)
+void register_follow_up(
+        struct server *s, const struct candidate *c, struct slice url, struct server_call *call)
 {
         struct registration *r = table_get(&s->tailnet.registrations, id_of_url(url));
         struct node *n;
@@ -163,7 +171,8 @@ void register_follow_up(struct server *s, const struct candidate *c, struct slic
                 return;
         }
         /* Someone else's login is as unknown as none. */
-        if (!r || !key_equal(&r->candidate.machine_key, &c->machine_key) || !key_equal(&r->candidate.node_key, &c->node_key)) {
+        if (!r || !key_equal(&r->candidate.machine_key, &c->machine_key) ||
+                !key_equal(&r->candidate.node_key, &c->node_key)) {
                 register_interactive(s, c, call);
                 return;
         }
@@ -181,7 +190,8 @@ void register_follow_up(struct server *s, const struct candidate *c, struct slic
 /* --- the administrator's verdict --------------------------------------------------------- */
 
 /* The node that becomes (or stays) this user's: theirs, else a tagged one. */
-static enum err find_existing(struct server *s, const struct candidate *c, const struct store_user *user, struct node **out)
+static enum err find_existing(
+        struct server *s, const struct candidate *c, const struct store_user *user, struct node **out)
 {
         struct node *tagged = NULL, *owned = NULL;
 
@@ -201,8 +211,8 @@ static int compare_slices(const void *a, const void *b)
 }
 
 /* RequestTags as a row keeps them; every one must be permitted. */
-static enum err requested_tags(struct server *s, const struct candidate *c, const struct store_user *user, struct buf *out,
-                               struct diag *diag)
+static enum err requested_tags(struct server *s, const struct candidate *c, const struct store_user *user,
+        struct buf *out, struct diag *diag)
 {
         enum { TAGS_MAX = 64 };
         struct slice sorted[TAGS_MAX];
@@ -213,7 +223,8 @@ static enum err requested_tags(struct server *s, const struct candidate *c, cons
         for (size_t i = 0; i < n; i++) {
                 sorted[i] = c->hostinfo->request_tags.items[i];
                 if (!name_is_tag(sorted[i]) || !policy_view_may_request_tag(s->policy, user->id, sorted[i]))
-                        return diag_set(diag, ERR_DENIED, "requested tags are invalid or not permitted: %.*s", SLICE_ARGS(sorted[i]));
+                        return diag_set(diag, ERR_DENIED, "requested tags are invalid or not permitted: %.*s",
+                                SLICE_ARGS(sorted[i]));
         }
         qsort(sorted, n, sizeof(sorted[0]), compare_slices);
         for (size_t i = 0; i < n; i++) {
@@ -223,7 +234,8 @@ static enum err requested_tags(struct server *s, const struct candidate *c, cons
         return buf_status(out);
 }
 
-static struct node *complete(struct registration *r, const struct store_user *user, struct slice tags, struct diag *diag)
+static struct node *complete(
+        struct registration *r, const struct store_user *user, struct slice tags, struct diag *diag)
 {
         struct server *s = r->server;
         struct store_node row = { 0 };
@@ -231,7 +243,7 @@ static struct node *complete(struct registration *r, const struct store_user *us
 
         if (find_existing(s, &r->candidate, user, &n) != OK) {
                 (void)diag_set(diag, ERR_EXISTS,
-                               "this machine has a tagged node and one of the user's; delete one of them first");
+                        "this machine has a tagged node and one of the user's; delete one of them first");
                 return NULL;
         }
         if (n)
@@ -242,20 +254,22 @@ static struct node *complete(struct registration *r, const struct store_user *us
         row.method = STORE_REGISTER_CLI;
         row.ephemeral = false;
         struct tx tx = journal_begin(s);
-        n = n ? register_again(&tx, n, &row, &r->candidate, diag) : register_new(&tx, &row, &r->candidate, diag);
+        n = n ? register_again(&tx, n, &row, &r->candidate, diag)
+              : register_new(&tx, &row, &r->candidate, diag);
         journal_commit(&tx);
         return n;
 }
 
-enum err register_approve(struct server *s, struct slice auth_id, const struct store_user *user, struct node **out,
-                          struct diag *diag)
+enum err register_approve(struct server *s, struct slice auth_id, const struct store_user *user,
+        struct node **out, struct diag *diag)
 {
         struct registration *r = table_get(&s->tailnet.registrations, auth_id);
         struct buf tags = BUF_INIT(8192);
         enum err e;
 
         if (!r || r->node_id)
-                return diag_set(diag, ERR_NOTFOUND, "no login of this id is waiting; it may have expired, start again on the device");
+                return diag_set(diag, ERR_NOTFOUND,
+                        "no login of this id is waiting; it may have expired, start again on the device");
         e = requested_tags(s, &r->candidate, user, &tags, diag);
         if (e == OK) {
                 *out = complete(r, user, buf_slice(&tags), diag);

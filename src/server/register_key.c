@@ -2,7 +2,8 @@
 #include "state.h"
 
 /* The node that this machine would update with the key. ERR_NOTFOUND: none, make one. */
-static enum err find_existing(struct server *s, const struct candidate *c, const struct store_auth_key *key, struct node **out)
+static enum err find_existing(
+        struct server *s, const struct candidate *c, const struct store_auth_key *key, struct node **out)
 {
         struct node *tagged = NULL, *owned = NULL;
         size_t n_owned = 0;
@@ -29,15 +30,16 @@ static enum err find_existing(struct server *s, const struct candidate *c, const
 
 /* A container that restarts presents its spent key with its old node key: that is no
  * new registration and needs no valid key. */
-static bool needs_no_key(const struct server *s, const struct candidate *c, const struct store_auth_key *key, const struct node *n)
+static bool needs_no_key(const struct server *s, const struct candidate *c, const struct store_auth_key *key,
+        const struct node *n)
 {
         bool converts = key->tags.len && !node_is_tagged(n);
 
         return key_equal(&n->row->node_key, &c->node_key) && !node_is_expired(s, n) && !converts;
 }
 
-static struct node *update_node(struct tx *tx, struct node *n, const struct candidate *c, const struct store_auth_key *key,
-                                struct diag *diag)
+static struct node *update_node(struct tx *tx, struct node *n, const struct candidate *c,
+        const struct store_auth_key *key, struct diag *diag)
 {
         struct store_node row = *n->row;
 
@@ -52,7 +54,8 @@ static struct node *update_node(struct tx *tx, struct node *n, const struct cand
         return register_again(tx, n, &row, c, diag);
 }
 
-static struct node *create_node(struct tx *tx, const struct candidate *c, const struct store_auth_key *key, struct diag *diag)
+static struct node *create_node(
+        struct tx *tx, const struct candidate *c, const struct store_auth_key *key, struct diag *diag)
 {
         struct store_node row = {
                 .user_id = key->tags.len ? 0 : key->user_id,
@@ -64,13 +67,15 @@ static struct node *create_node(struct tx *tx, const struct candidate *c, const 
         };
 
         if (c->hostinfo && c->hostinfo->request_tags.count) {
-                (void)diag_set(diag, ERR_DENIED, "requested tags are invalid or not permitted; the key itself may carry tags");
+                (void)diag_set(diag, ERR_DENIED,
+                        "requested tags are invalid or not permitted; the key itself may carry tags");
                 return NULL;
         }
         return register_new(tx, &row, c, diag);
 }
 
-void register_with_key(struct server *s, const struct candidate *c, struct slice auth_key, struct server_call *call)
+void register_with_key(
+        struct server *s, const struct candidate *c, struct slice auth_key, struct server_call *call)
 {
         const struct store_auth_key *key = key_find_auth(s, auth_key);
         struct node *n;
@@ -81,7 +86,8 @@ void register_with_key(struct server *s, const struct candidate *c, struct slice
                 return;
         }
         if (find_existing(s, c, key, &n) == ERR_EXISTS) {
-                register_reply_error(s, call, "this machine has several nodes; the key does not say which one it is for");
+                register_reply_error(
+                        s, call, "this machine has several nodes; the key does not say which one it is for");
                 return;
         }
         const char *refusal = n && needs_no_key(s, c, key, n) ? NULL : key_auth_refusal(s, key);

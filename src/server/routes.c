@@ -8,10 +8,7 @@
 
 #include "state.h"
 
-bool routes_is_exit(const struct ip_prefix *p)
-{
-        return p->bits == 0;
-}
+bool routes_is_exit(const struct ip_prefix *p) { return p->bits == 0; }
 
 static bool list_has(const struct ip_prefix *list, size_t n, const struct ip_prefix *p)
 {
@@ -24,7 +21,8 @@ static bool list_has(const struct ip_prefix *list, size_t n, const struct ip_pre
 
 static bool serves(const struct node *n, const struct ip_prefix *p)
 {
-        return list_has(n->announced, n->n_announced, p) && list_has(n->row->approved_routes, n->row->n_approved_routes, p);
+        return list_has(n->announced, n->n_announced, p) &&
+               list_has(n->row->approved_routes, n->row->n_approved_routes, p);
 }
 
 /* Whether another node is a better, or the present, choice for p. */
@@ -82,10 +80,11 @@ void routes_elect(struct server *s)
         }
 }
 
-bool routes_auto_approve(struct server *s, const struct store_node *row, const struct node *n, struct arena *a,
-                         struct tailcfg_prefixes *approved)
+bool routes_auto_approve(struct server *s, const struct store_node *row, const struct node *n,
+        struct arena *a, struct tailcfg_prefixes *approved)
 {
-        struct ip_prefix *list = ARENA_ARRAY(a, row->n_approved_routes + n->n_announced + 1, struct ip_prefix);
+        struct ip_prefix *list =
+                ARENA_ARRAY(a, row->n_approved_routes + n->n_announced + 1, struct ip_prefix);
         size_t count = row->n_approved_routes;
 
         if (!list)
@@ -93,7 +92,8 @@ bool routes_auto_approve(struct server *s, const struct store_node *row, const s
         for (size_t i = 0; i < count; i++)
                 list[i] = row->approved_routes[i];
         for (size_t i = 0; i < n->n_announced; i++) {
-                if (!list_has(list, count, &n->announced[i]) && policy_view_auto_approves(s->policy, row, &n->announced[i]))
+                if (!list_has(list, count, &n->announced[i]) &&
+                        policy_view_auto_approves(s->policy, row, &n->announced[i]))
                         list[count++] = n->announced[i];
         }
         *approved = (struct tailcfg_prefixes){ list, count };

@@ -69,7 +69,8 @@ static void reload_signal(void *ctx, int signum)
         (void)signum;
         log_info(&serve_log, "reading certificates and relay files again", NULL);
         if (sv->tls) {
-                struct tls_server_options options = { .cert_file = sv->config->tls_cert_path, .key_file = sv->config->tls_key_path };
+                struct tls_server_options options = { .cert_file = sv->config->tls_cert_path,
+                        .key_file = sv->config->tls_key_path };
                 if (tls_server_reload(sv->tls, &options, &diag) != OK)
                         log_error(&serve_log, "the old certificate stays in use", "why=\"%s\"", diag.text);
         }
@@ -81,10 +82,12 @@ static enum err watch_signals(struct serve *sv, struct diag *diag)
         static const struct {
                 int signum;
                 void (*caught)(void *ctx, int signum);
-        } watched[] = { { SIGINT, stop_signal }, { SIGTERM, stop_signal }, { SIGQUIT, stop_signal }, { SIGHUP, reload_signal } };
+        } watched[] = { { SIGINT, stop_signal }, { SIGTERM, stop_signal }, { SIGQUIT, stop_signal },
+                { SIGHUP, reload_signal } };
 
         for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++) {
-                if (net_signal_start(sv->loop, watched[i].signum, watched[i].caught, sv, &sv->signals[i]) != OK)
+                if (net_signal_start(sv->loop, watched[i].signum, watched[i].caught, sv, &sv->signals[i]) !=
+                        OK)
                         return diag_set(diag, ERR_SYS, "cannot watch signals: %s", strerror(errno));
         }
         return OK;
@@ -106,7 +109,8 @@ static enum err listen_outer(struct serve *sv, struct diag *diag)
         if (!*c->listen_addr)
                 addr.ip = ip_v4(127, 0, 0, 1);
         else if (config_listen_parse(slice_str(c->listen_addr), &addr) != OK)
-                return diag_set(diag, ERR_FORMAT, "listen_addr: \"%s\" is no address such as 0.0.0.0:8080", c->listen_addr);
+                return diag_set(diag, ERR_FORMAT, "listen_addr: \"%s\" is no address such as 0.0.0.0:8080",
+                        c->listen_addr);
         return http_server_listen(sv->outer, &addr, sv->tls, &sv->listener, diag);
 }
 
@@ -129,9 +133,11 @@ static enum err listen_local(struct serve *sv, struct diag *diag)
         if (slash && slash != folder) {
                 *slash = '\0';
                 if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-                        return diag_set(diag, err_from_errno(errno), "cannot create %s for unix_socket: %s", folder, strerror(errno));
+                        return diag_set(diag, err_from_errno(errno), "cannot create %s for unix_socket: %s",
+                                folder, strerror(errno));
         }
-        return net_listen_unix(sv->loop, path, sv->config->unix_socket_mode, 0, &calls, sv, &sv->unix_listener, diag);
+        return net_listen_unix(
+                sv->loop, path, sv->config->unix_socket_mode, 0, &calls, sv, &sv->unix_listener, diag);
 }
 
 /* --- start and stop ------------------------------------------------------------------------ */
@@ -151,10 +157,10 @@ static enum err start(struct serve *sv, struct diag *diag)
                 return e;
         key_public(&sv->noise_key, &sv->noise_public);
         sv->store = store_sqlite_open(&(struct store_sqlite_options){ .path = c->sqlite_path,
-                                                                      .wal_autocheckpoint = (int)c->wal_autocheckpoint,
-                                                                      .notify = store_notify,
-                                                                      .ctx = sv },
-                                      diag);
+                                              .wal_autocheckpoint = (int)c->wal_autocheckpoint,
+                                              .notify = store_notify,
+                                              .ctx = sv },
+                diag);
         if (!sv->store)
                 return ERR_SYS;
         policy = policy_view_allow_all();
@@ -164,8 +170,8 @@ static enum err start(struct serve *sv, struct diag *diag)
         if (!sv->server)
                 return ERR_SYS;
         if (http_server_new(sv->loop, NULL, &serve_outer_calls, sv, &sv->outer) != OK ||
-            http_server_new(sv->loop, NULL, &serve_inner_calls, sv, &sv->inner) != OK ||
-            http_server_new(sv->loop, NULL, &serve_local_calls, sv, &sv->local) != OK)
+                http_server_new(sv->loop, NULL, &serve_inner_calls, sv, &sv->inner) != OK ||
+                http_server_new(sv->loop, NULL, &serve_local_calls, sv, &sv->local) != OK)
                 return diag_set(diag, ERR_NOMEM, "out of memory");
         e = serve_derp_start(sv, diag);
         if (e == OK)
@@ -211,8 +217,9 @@ static void announce(const struct serve *sv)
 
         server_count(sv->server, &counts);
         ip_port_format(&at, text);
-        log_info(&serve_log, "weft-control " WEFT_VERSION " is serving", "url=%.*s listen=%s tls=%s users=%zu nodes=%zu",
-                 SLICE_ARGS(sv->settings.server_url), text, sv->tls ? "yes" : "no", counts.users, counts.nodes);
+        log_info(&serve_log, "weft-control " WEFT_VERSION " is serving",
+                "url=%.*s listen=%s tls=%s users=%zu nodes=%zu", SLICE_ARGS(sv->settings.server_url), text,
+                sv->tls ? "yes" : "no", counts.users, counts.nodes);
         if (!*sv->config->policy_path)
                 log_info(&serve_log, "no policy is configured: every node may reach every other", NULL);
 }

@@ -70,8 +70,10 @@ struct derp_sources {
         struct tailcfg_derp_region *regions;
         size_t n, cap;
 };
-enum err MUST_USE derp_map_add_yaml(struct derp_sources *src, const char *name, struct slice text, struct diag *diag);
-enum err MUST_USE derp_map_add_json(struct derp_sources *src, const char *name, struct slice text, struct diag *diag);
+enum err MUST_USE derp_map_add_yaml(
+        struct derp_sources *src, const char *name, struct slice text, struct diag *diag);
+enum err MUST_USE derp_map_add_json(
+        struct derp_sources *src, const char *name, struct slice text, struct diag *diag);
 enum err MUST_USE derp_map_add(struct derp_sources *src, const struct tailcfg_derp_region *region);
 void derp_map_write(const struct derp_sources *src, struct buf *json);
 
@@ -83,13 +85,15 @@ enum err MUST_USE serve_relay_start(struct serve *sv, struct serve_relay **out, 
 void serve_relay_stop(struct serve_relay *r); /* NULL is fine */
 bool serve_relay_request(struct serve_relay *r, struct http_exchange *x);
 /* Adds the region that stands for us to the map. */
-enum err MUST_USE serve_relay_region(const struct serve_relay *r, struct derp_sources *src, struct diag *diag);
+enum err MUST_USE serve_relay_region(
+        const struct serve_relay *r, struct derp_sources *src, struct diag *diag);
 
 void serve_relay_set_names(struct serve_relay *r, const struct derp_sources *src);
 
 /* --- key_file.c -------------------------------------------------------------------------- */
 
 /* "privkey:<64 hex>" in a file of mode 0600, made (with its folder, 0700) if absent. */
-enum err MUST_USE key_file_load(const char *what, const char *path, struct rng *rng, struct secret_key *out, struct diag *diag);
+enum err MUST_USE key_file_load(
+        const char *what, const char *path, struct rng *rng, struct secret_key *out, struct diag *diag);
 
 #endif

@@ -19,15 +19,12 @@ void serve_api_remote(struct serve *sv, struct http_exchange *x)
         struct now now = net_loop_now(sv->loop);
 
         if (slice_has_prefix(authorization, scheme) &&
-            server_api_key_valid(sv->server, &now, slice_after(authorization, scheme.len)))
+                server_api_key_valid(sv->server, &now, slice_after(authorization, scheme.len)))
                 serve_api_request(sv, x);
         else
                 http_respond_text(x, 401, "Unauthorized\n");
 }
 
-static void on_request(void *ctx, struct http_exchange *x)
-{
-        serve_api_request(ctx, x);
-}
+static void on_request(void *ctx, struct http_exchange *x) { serve_api_request(ctx, x); }
 
 const struct http_server_calls serve_local_calls = { .on_request = on_request };

@@ -38,7 +38,8 @@ static enum err add_file(struct derp_sources *src, const char *path, struct diag
         FILE *f = fopen(path, "rbe");
 
         if (!f)
-                return diag_set(diag, err_from_errno(errno), "derp.paths: cannot read %s: %s", path, strerror(errno));
+                return diag_set(
+                        diag, err_from_errno(errno), "derp.paths: cannot read %s: %s", path, strerror(errno));
         while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
                 buf_append(&text, piece, n);
         fclose(f);
@@ -108,7 +109,8 @@ static void on_fetched(void *ctx, const struct http_fetch_result *result)
                 e = publish(remote->derp->sv, &diag);
         }
         if (e != OK)
-                log_warn(&serve_log, "a relay map could not be fetched; the last one stays", "url=%s why=\"%s\"", remote->url, diag.text);
+                log_warn(&serve_log, "a relay map could not be fetched; the last one stays",
+                        "url=%s why=\"%s\"", remote->url, diag.text);
 }
 
 static const struct http_fetch_events fetch_events = { .on_done = on_fetched };
@@ -118,7 +120,8 @@ static void fetch_all(struct serve_derp *derp)
         for (size_t i = 0; i < derp->n_remote; i++) {
                 struct remote_map *remote = &derp->remote[i];
                 struct http_fetch_options options = { .url = remote->url, .max_body = MAP_MAX };
-                if (!remote->fetch && http_fetch_start(derp->sv->loop, &options, &fetch_events, remote, &remote->fetch) != OK)
+                if (!remote->fetch && http_fetch_start(derp->sv->loop, &options, &fetch_events, remote,
+                                              &remote->fetch) != OK)
                         log_error(&serve_log, "derp.urls: not a URL", "url=%s", remote->url);
         }
 }
@@ -168,8 +171,10 @@ enum err serve_derp_start(struct serve *sv, struct diag *diag)
         if (c->derp_auto_update && c->derp_update_ns >= 1000000000)
                 net_timer_start(sv->loop, &derp->refresh, (uint64_t)(c->derp_update_ns / 1000000));
         if (!c->derp_enabled && c->derp_paths.n == 0 && c->derp_urls.n == 0)
-                log_warn(&serve_log, "no relay is configured (derp.server, derp.paths, derp.urls): nodes behind hard NATs will not connect",
-                         NULL);
+                log_warn(&serve_log,
+                        "no relay is configured (derp.server, derp.paths, derp.urls): nodes behind hard NATs "
+                        "will not connect",
+                        NULL);
         return OK;
 }
 

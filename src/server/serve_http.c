@@ -3,9 +3,9 @@
 
 #include "base/buf.h"
 #include "base/text.h"
-#include "json/reader.h"
 #include "proto/tailcfg.h"
 #include "serve.h"
+#include "json/reader.h"
 
 static void respond_json(struct http_exchange *x, unsigned status, const char *type, struct buf *body)
 {
@@ -39,15 +39,15 @@ static void get_health(struct serve *sv, struct http_exchange *x)
         bool well = server_health(sv->server) == OK;
 
         http_respond(x, well ? 200 : 500, "application/health+json",
-                     well ? SLICE_LIT("{\"status\":\"pass\"}") : SLICE_LIT("{\"status\":\"fail\"}"));
+                well ? SLICE_LIT("{\"status\":\"pass\"}") : SLICE_LIT("{\"status\":\"fail\"}"));
 }
 
 static void get_version(struct serve *sv, struct http_exchange *x)
 {
         (void)sv;
         http_respond(x, 200, "application/json",
-                     SLICE_LIT("{\"version\":\"" WEFT_VERSION "\",\"commit\":\"\",\"buildTime\":\"\","
-                               "\"go\":{\"version\":\"\",\"os\":\"linux\",\"arch\":\"\"},\"dirty\":false}"));
+                SLICE_LIT("{\"version\":\"" WEFT_VERSION "\",\"commit\":\"\",\"buildTime\":\"\","
+                          "\"go\":{\"version\":\"\",\"os\":\"linux\",\"arch\":\"\"},\"dirty\":false}"));
 }
 
 /* POST /verify: may this node use our relays? */
@@ -74,7 +74,8 @@ static void post_verify(struct serve *sv, struct http_exchange *x)
                 http_respond_text(x, 400, "the request is not a DERP admission request\n");
         else
                 http_respond(x, 200, "application/json",
-                             server_knows_node(sv->server, &node) ? SLICE_LIT("{\"Allow\":true}") : SLICE_LIT("{\"Allow\":false}"));
+                        server_knows_node(sv->server, &node) ? SLICE_LIT("{\"Allow\":true}")
+                                                             : SLICE_LIT("{\"Allow\":false}"));
 }
 
 static bool is_auth_id(struct slice id)
@@ -103,15 +104,16 @@ static void get_register(struct serve *sv, struct http_exchange *x, struct slice
                 return;
         }
         buf_printf(&page,
-                   "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
-                   "<meta name=\"viewport\" content=\"width=device-width\"><title>Add this device</title>\n"
-                   "<style>body{font:16px/1.5 sans-serif;max-width:44rem;margin:4rem auto;padding:0 1rem}"
-                   "code{display:block;padding:1rem;background:#eee;overflow-x:auto}</style></head>\n"
-                   "<body><h1>Add this device</h1>\n"
-                   "<p>Ask the administrator of this network to run, with the name of the user who owns the device:</p>\n"
-                   "<code>weft-control auth register --auth-id %.*s --user USERNAME</code>\n"
-                   "<p>The device connects by itself as soon as that is done.</p></body></html>\n",
-                   SLICE_ARGS(id));
+                "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
+                "<meta name=\"viewport\" content=\"width=device-width\"><title>Add this device</title>\n"
+                "<style>body{font:16px/1.5 sans-serif;max-width:44rem;margin:4rem auto;padding:0 1rem}"
+                "code{display:block;padding:1rem;background:#eee;overflow-x:auto}</style></head>\n"
+                "<body><h1>Add this device</h1>\n"
+                "<p>Ask the administrator of this network to run, with the name of the user who owns the "
+                "device:</p>\n"
+                "<code>weft-control auth register --auth-id %.*s --user USERNAME</code>\n"
+                "<p>The device connects by itself as soon as that is done.</p></body></html>\n",
+                SLICE_ARGS(id));
         http_add_header_str(x, "X-Frame-Options", "DENY");
         http_add_header_str(x, "Content-Security-Policy", "frame-ancestors 'none'");
         http_add_header_str(x, "X-Content-Type-Options", "nosniff");
@@ -141,11 +143,16 @@ static const struct {
         const char *method, *path;
         void (*handle)(struct serve *sv, struct http_exchange *x);
 } routes[] = {
-        { "POST", "/ts2021", serve_noise_upgrade }, { "GET", "/ts2021", serve_noise_upgrade },
-        { "GET", "/key", get_key },                 { "GET", "/health", get_health },
-        { "GET", "/version", get_version },         { "POST", "/verify", post_verify },
-        { "GET", "/robots.txt", get_robots },       { "GET", "/", get_root },
-        { "GET", "/oidc/callback", get_not_yet },   { "GET", "/apple", get_not_yet },
+        { "POST", "/ts2021", serve_noise_upgrade },
+        { "GET", "/ts2021", serve_noise_upgrade },
+        { "GET", "/key", get_key },
+        { "GET", "/health", get_health },
+        { "GET", "/version", get_version },
+        { "POST", "/verify", post_verify },
+        { "GET", "/robots.txt", get_robots },
+        { "GET", "/", get_root },
+        { "GET", "/oidc/callback", get_not_yet },
+        { "GET", "/apple", get_not_yet },
         { "GET", "/windows", get_not_yet },
 };
 

@@ -41,8 +41,10 @@ void serve_noise_upgrade(struct serve *sv, struct http_exchange *x)
         size_t len = early_payload(net_rng(), early);
 
         if (!http_header(x, "Upgrade").ptr)
-                log_debug(&serve_log, "a request for /ts2021 has no Upgrade header; does a reverse proxy remove it?", NULL);
-        if (net_noise_accept(x, &sv->noise_key, slice_make(early, len), accept_version, sv, &peer, &stream) != OK)
+                log_debug(&serve_log,
+                        "a request for /ts2021 has no Upgrade header; does a reverse proxy remove it?", NULL);
+        if (net_noise_accept(x, &sv->noise_key, slice_make(early, len), accept_version, sv, &peer, &stream) !=
+                OK)
                 return;
         struct machine *m = calloc(1, sizeof(*m));
         if (!m) {
@@ -60,8 +62,14 @@ static void on_conn_end(void *ctx, void *conn_ctx)
 }
 
 static const char *const not_done[] = {
-        "/machine/whoami",        "/machine/set-dns",       "/machine/set-device-attr", "/machine/audit-log", "/machine/id-token",
-        "/machine/feature/query", "/machine/update-health", "/machine/c2n",
+        "/machine/whoami",
+        "/machine/set-dns",
+        "/machine/set-device-attr",
+        "/machine/audit-log",
+        "/machine/id-token",
+        "/machine/feature/query",
+        "/machine/update-health",
+        "/machine/c2n",
 };
 
 static void on_request(void *ctx, struct http_exchange *x)
@@ -72,7 +80,8 @@ static void on_request(void *ctx, struct http_exchange *x)
         struct now now = net_loop_now(sv->loop);
         struct server_call *call;
 
-        if (slice_is(r->method, "POST") && (slice_is(r->path, "/machine/register") || slice_is(r->path, "/machine/map"))) {
+        if (slice_is(r->method, "POST") &&
+                (slice_is(r->path, "/machine/register") || slice_is(r->path, "/machine/map"))) {
                 if (!(call = serve_call_new(sv, x)))
                         return;
                 if (slice_is(r->path, "/machine/register"))

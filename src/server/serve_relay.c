@@ -55,12 +55,14 @@ enum err serve_relay_start(struct serve *sv, struct serve_relay **out, struct di
         r->sv = sv;
         config.ctx = r;
         if (config_listen_parse(slice_str(c->derp_stun_addr), &r->stun_addr) != OK)
-                return diag_set(diag, ERR_FORMAT, "derp.server.stun_listen_addr: \"%s\" is no address such as 0.0.0.0:3478",
-                                c->derp_stun_addr);
+                return diag_set(diag, ERR_FORMAT,
+                        "derp.server.stun_listen_addr: \"%s\" is no address such as 0.0.0.0:3478",
+                        c->derp_stun_addr);
         e = key_file_load("derp.server.private_key_path", c->derp_key_path, net_rng(), &config.key, diag);
         if (e == OK && secret_equal(&config.key, &sv->noise_key, sizeof(config.key)))
-                e = diag_set(diag, ERR_FORMAT, "the relay's key in %s is the server's Noise key; delete that file to get a new one",
-                             c->derp_key_path);
+                e = diag_set(diag, ERR_FORMAT,
+                        "the relay's key in %s is the server's Noise key; delete that file to get a new one",
+                        c->derp_key_path);
         if (e == OK)
                 e = relay_io_new(&config, &r->io, diag);
         key_wipe(&config.key, sizeof(config.key));
@@ -103,8 +105,10 @@ enum err serve_relay_region(const struct serve_relay *r, struct derp_sources *sr
         node.ipv4 = slice_str(c->derp_ipv4);
         node.ipv6 = slice_str(c->derp_ipv6);
         if (!url.is_https)
-                log_warn(&serve_log, "nodes speak TLS to relays and server_url is not https: the embedded relay cannot be used",
-                         "server_url=%s", c->server_url);
+                log_warn(&serve_log,
+                        "nodes speak TLS to relays and server_url is not https: the embedded relay cannot be "
+                        "used",
+                        "server_url=%s", c->server_url);
         return derp_map_add(src, &region);
 }
 

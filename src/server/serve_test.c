@@ -81,7 +81,8 @@ static int lab_setup(void **state)
         if (!f)
                 return -1;
         fprintf(f,
-                "server_url: %s\nlisten_addr: %s\nnoise: {private_key_path: noise.key}\nprefixes: {v4: 100.64.0.0/10}\n"
+                "server_url: %s\nlisten_addr: %s\nnoise: {private_key_path: noise.key}\nprefixes: {v4: "
+                "100.64.0.0/10}\n"
                 "database: {type: sqlite, sqlite: {path: db.sqlite}}\n"
                 "dns: {base_domain: weft.test, override_local_dns: false}\nunix_socket: %s\n",
                 lab->url, lab->url + 7, lab->socket);
@@ -92,8 +93,8 @@ static int lab_setup(void **state)
 
 static int lab_teardown(void **state)
 {
-        static const char *const files[] = { "config.yaml", "noise.key", "db.sqlite", "db.sqlite-wal", "db.sqlite-shm", "db.sqlite-lock",
-                                             "control.sock" };
+        static const char *const files[] = { "config.yaml", "noise.key", "db.sqlite", "db.sqlite-wal",
+                "db.sqlite-shm", "db.sqlite-lock", "control.sock" };
         struct lab *lab = *state;
         char path[160];
 
@@ -134,7 +135,9 @@ static const struct value *admin(struct lab *lab, const char *method, const char
                 struct answer a = { .lab = lab };
                 char url[128];
                 snprintf(url, sizeof(url), "http://localhost%s", path);
-                struct http_fetch_options options = { .url = url, .unix_path = lab->socket, .method = method, .body = slice_str(body) };
+                struct http_fetch_options options = {
+                        .url = url, .unix_path = lab->socket, .method = method, .body = slice_str(body)
+                };
                 assert_int_equal(http_fetch_start(lab->loop, &options, &events, &a, NULL), OK);
                 while (!a.done)
                         net_loop_run_once(lab->loop, 100);
@@ -167,12 +170,18 @@ static void device_start(struct lab *lab, struct device *d, const char *hostname
 {
         struct secret_key machine;
         struct now now = net_loop_now(lab->loop);
-        struct tailcfg_hostinfo hostinfo = { .os = SLICE_LIT("linux"), .backend_log_id = SLICE_LIT("x"), .hostname = slice_str(hostname) };
+        struct tailcfg_hostinfo hostinfo = {
+                .os = SLICE_LIT("linux"), .backend_log_id = SLICE_LIT("x"), .hostname = slice_str(hostname)
+        };
         struct diag diag;
 
         *d = (struct device){ .netmap = netmap_new() };
-        struct control_config config = { .server_url = lab->url, .calls = &calls, .ctx = d, .netmap = d->netmap };
-        struct control_io_options options = { .server_url = lab->url, .machine_key = &machine, .client = &config };
+        struct control_config config = {
+                .server_url = lab->url, .calls = &calls, .ctx = d, .netmap = d->netmap
+        };
+        struct control_io_options options = {
+                .server_url = lab->url, .machine_key = &machine, .client = &config
+        };
         key_generate(net_rng(), &machine);
         assert_int_equal(control_io_new(lab->loop, &options, &d->io, &diag), OK);
         control_client_set_hostinfo(control_io_client(d->io), &now, &hostinfo);
@@ -211,7 +220,8 @@ static void two_devices_hear_of_each_other(void **state)
         struct device one, two;
 
         admin(lab, "POST", "/api/v1/user", "{\"name\":\"alice\"}");
-        const struct value *reply = admin(lab, "POST", "/api/v1/preauthkey", "{\"user\":\"1\",\"reusable\":true}");
+        const struct value *reply =
+                admin(lab, "POST", "/api/v1/preauthkey", "{\"user\":\"1\",\"reusable\":true}");
         const char *key = arena_cstr(&lab->arena, value_text(value_get(reply, "preAuthKey"), "key"));
         device_start(lab, &one, "one", key);
         device_start(lab, &two, "two", key);

@@ -102,20 +102,26 @@ static void expiry_scan(struct timer *timer, const struct now *now)
                 n->expiry_told = expired;
                 change_mark(s, n, CHANGE_NODE);
                 if (expired)
-                        log_info(&server_log, "a node's key has expired", "node=%lld name=%.*s", (long long)n->id,
-                                 SLICE_ARGS(n->row->given_name));
+                        log_info(&server_log, "a node's key has expired", "node=%lld name=%.*s",
+                                (long long)n->id, SLICE_ARGS(n->row->given_name));
         }
         timer_arm(&s->timers, timer, now->mono_us + TIME_S(EXPIRY_SCAN_S));
 }
 
 /* --- life ------------------------------------------------------------------------------ */
 
-struct server *server_new(const struct server_settings *settings, struct store *store, struct policy_view *policy,
-                          struct rng *rng, const struct now *now, struct diag *diag)
+struct server *server_new(const struct server_settings *settings, struct store *store,
+        struct policy_view *policy, struct rng *rng, const struct now *now, struct diag *diag)
 {
         struct server *s = calloc(1, sizeof(*s));
         struct store_visitor visitor = {
-                s, load_user, load_auth_key, load_api_key, load_node, load_policy, load_last_ids,
+                s,
+                load_user,
+                load_auth_key,
+                load_api_key,
+                load_node,
+                load_policy,
+                load_last_ids,
         };
 
         if (!s) {
@@ -136,7 +142,7 @@ struct server *server_new(const struct server_settings *settings, struct store *
         tailnet_init(&s->tailnet);
         journal_init(s);
         if (server_set_derp_map(s, now, SLICE_LIT("{\"Regions\":{},\"omitDefaultRegions\":true}")) != OK ||
-            store_load(store, &visitor, diag) != OK) {
+                store_load(store, &visitor, diag) != OK) {
                 server_free(s);
                 return NULL;
         }
@@ -165,10 +171,7 @@ void server_free(struct server *s)
         free(s);
 }
 
-uint64_t server_deadline(const struct server *s)
-{
-        return timer_next(&s->timers);
-}
+uint64_t server_deadline(const struct server *s) { return timer_next(&s->timers); }
 
 void server_run(struct server *s, const struct now *now)
 {
@@ -197,10 +200,7 @@ bool server_knows_node(const struct server *s, const struct public_key *node_key
         return n && !node_is_expired(s, n);
 }
 
-enum err server_health(struct server *s)
-{
-        return store_check(s->store);
-}
+enum err server_health(struct server *s) { return store_check(s->store); }
 
 void server_count(const struct server *s, struct server_counts *out)
 {

@@ -236,7 +236,8 @@ static void a_slow_reader_gets_one_delta_when_it_is_back(void **state)
         client_init(&lite, &w, 2);
         a.full = true;
         for (int i = 0; i < 20; i++) {
-                snprintf(members, sizeof(members), "\"OmitPeers\":true,\"Endpoints\":[\"192.0.2.1:%d\"],", 1000 + i);
+                snprintf(members, sizeof(members), "\"OmitPeers\":true,\"Endpoints\":[\"192.0.2.1:%d\"],",
+                        1000 + i);
                 client_map(&lite, members);
                 world_pass(&w, TIME_S(1));
         }
@@ -269,7 +270,9 @@ static void key_expiry_is_told_and_undone(void **state)
 
         (void)state;
         two_nodes(&w, &a, &b);
-        assert_int_equal(admin(&w, "POST", "/api/v1/node/2/expire", "{\"expiry\":\"2026-01-01T00:10:00Z\"}", NULL), 200);
+        assert_int_equal(
+                admin(&w, "POST", "/api/v1/node/2/expire", "{\"expiry\":\"2026-01-01T00:10:00Z\"}", NULL),
+                200);
         world_pass(&w, TIME_S(60));
         assert_true(has(&a.stream, "\"KeyExpiry\":\"2026-01-01T00:10:00Z\""));
         assert_false(has(&a.stream, "\"Expired\":true"));
@@ -371,7 +374,9 @@ static void tags_make_a_node_nobodys(void **state)
         (void)state;
         two_nodes(&w, &a, &b);
         struct buf out = BUF_INIT(1 << 20);
-        assert_int_equal(admin(&w, "POST", "/api/v1/node/2/tags", "{\"tags\":[\"tag:b\",\"tag:a\",\"tag:b\"]}", &out), 200);
+        assert_int_equal(
+                admin(&w, "POST", "/api/v1/node/2/tags", "{\"tags\":[\"tag:b\",\"tag:a\",\"tag:b\"]}", &out),
+                200);
         assert_true(has(&out, "\"tags\":[\"tag:a\",\"tag:b\"]"));
         assert_true(has(&out, "\"user\":null"));
         assert_int_equal(admin(&w, "POST", "/api/v1/node/2/tags", "{\"tags\":[\"Server\"]}", NULL), 400);
@@ -400,8 +405,12 @@ static void an_approved_route_moves_to_who_is_there(void **state)
         client_poll(&c);
         world_pass(&w, TIME_S(1));
         assert_false(has(&a.stream, "\"PrimaryRoutes\""));
-        assert_int_equal(admin(&w, "POST", "/api/v1/node/2/approve_routes", "{\"routes\":[\"10.1.0.0/24\"]}", NULL), 200);
-        assert_int_equal(admin(&w, "POST", "/api/v1/node/3/approve_routes", "{\"routes\":[\"10.1.0.0/24\"]}", NULL), 200);
+        assert_int_equal(
+                admin(&w, "POST", "/api/v1/node/2/approve_routes", "{\"routes\":[\"10.1.0.0/24\"]}", NULL),
+                200);
+        assert_int_equal(
+                admin(&w, "POST", "/api/v1/node/3/approve_routes", "{\"routes\":[\"10.1.0.0/24\"]}", NULL),
+                200);
         assert_int_equal(tailnet_node(&w.server->tailnet, 2)->n_primary, 1);
         assert_int_equal(tailnet_node(&w.server->tailnet, 3)->n_primary, 0);
         world_pass(&w, TIME_S(1));
@@ -417,7 +426,8 @@ static void an_approved_route_moves_to_who_is_there(void **state)
 }
 
 /* The peers of a whole map, decoded from its zstd frames. */
-static size_t decode_full(struct server *s, struct node *viewer, struct arena *a, struct tailcfg_map_response *out)
+static size_t decode_full(
+        struct server *s, struct node *viewer, struct arena *a, struct tailcfg_map_response *out)
 {
         struct server_message *m = mapper_full(s, viewer, true, true);
         struct buf json = BUF_INIT(64 << 20);
@@ -454,7 +464,8 @@ static void large_maps_come_in_shared_chunks(void **state)
                         struct tailcfg_map_response map;
                         if (!viewer)
                                 continue;
-                        assert_int_equal(decode_full(w.server, viewer, &a, &map), w.server->tailnet.nodes.n - 1);
+                        assert_int_equal(
+                                decode_full(w.server, viewer, &a, &map), w.server->tailnet.nodes.n - 1);
                         for (size_t k = 0; k < map.peers.count; k++) {
                                 assert_int_not_equal(map.peers.items[k].id, viewer->id);
                                 assert_true(k == 0 || map.peers.items[k - 1].id < map.peers.items[k].id);

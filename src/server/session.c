@@ -27,7 +27,8 @@ static bool send_full(struct session *ss)
         struct server_message *m = mapper_full(s, ss->node, ss->zstd, !ss->told_first);
 
         if (!m) {
-                log_error(&server_log, "out of memory for a network map", "node=%lld", (long long)ss->node->id);
+                log_error(
+                        &server_log, "out of memory for a network map", "node=%lld", (long long)ss->node->id);
                 session_end(ss);
                 return false;
         }
@@ -132,13 +133,14 @@ static struct server_message *shared_delta(struct server *s, struct session *ss,
 {
         for (size_t i = 0; i < round->n; i++) {
                 const struct shared_delta *d = &round->shared[i];
-                if (d->viewer_class == ss->node->policy_class && d->cursor == ss->cursor && d->zstd == ss->zstd)
+                if (d->viewer_class == ss->node->policy_class && d->cursor == ss->cursor &&
+                        d->zstd == ss->zstd)
                         return server_message_ref(d->message);
         }
         struct server_message *m = mapper_delta(s, ss->node->policy_class, NULL, ss->cursor, ss->zstd);
         if (m && round->n < N_SHARED)
-                round->shared[round->n++] =
-                        (struct shared_delta){ ss->node->policy_class, ss->cursor, ss->zstd, server_message_ref(m) };
+                round->shared[round->n++] = (struct shared_delta){ ss->node->policy_class, ss->cursor,
+                        ss->zstd, server_message_ref(m) };
         return m;
 }
 
@@ -177,7 +179,7 @@ void session_flush_all(struct server *s)
 {
         struct round round = { .n = 0 };
 
-        list_each_safe(it, &s->sessions)
+        list_each_safe (it, &s->sessions)
                 session_flush(container_of(it, struct session, in_server), &round);
         for (size_t i = 0; i < round.n; i++)
                 server_message_unref(round.shared[i].message);
@@ -191,7 +193,7 @@ void session_schedule_flush(struct server *s)
 
 void session_restart_all(struct server *s)
 {
-        list_each(it, &s->sessions)
+        list_each (it, &s->sessions)
                 container_of(it, struct session, in_server)->needs_full = true;
         session_schedule_flush(s);
 }

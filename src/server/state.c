@@ -36,10 +36,7 @@ void tailnet_fini(struct tailnet *t)
         free(t->chunks);
 }
 
-struct node *tailnet_node(const struct tailnet *t, int64_t id)
-{
-        return row_set_get(&t->nodes, id);
-}
+struct node *tailnet_node(const struct tailnet *t, int64_t id) { return row_set_get(&t->nodes, id); }
 
 struct node *tailnet_node_by_key(const struct tailnet *t, const struct public_key *node_key)
 {
@@ -189,7 +186,8 @@ void node_relink(struct server *s, struct node *n)
         index_node(&s->tailnet, n);
         n->policy_class = policy_view_class(s->policy, n->row);
         if (n->row->ephemeral && !n->online)
-                timer_arm(&s->timers, &n->ephemeral_timer, s->now.mono_us + s->settings->ephemeral_timeout_us);
+                timer_arm(
+                        &s->timers, &n->ephemeral_timer, s->now.mono_us + s->settings->ephemeral_timeout_us);
         change_mark(s, n, CHANGE_NODE);
 }
 
@@ -362,8 +360,8 @@ static void ephemeral_timeout(struct timer *timer, const struct now *now)
         struct tx tx = journal_begin(n->server);
 
         (void)now;
-        log_info(&server_log, "ephemeral node was away too long and is removed", "node=%lld name=%.*s", (long long)n->id,
-                 SLICE_ARGS(n->row->given_name));
+        log_info(&server_log, "ephemeral node was away too long and is removed", "node=%lld name=%.*s",
+                (long long)n->id, SLICE_ARGS(n->row->given_name));
         journal_delete_node(&tx, n);
         journal_commit(&tx);
 }

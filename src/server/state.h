@@ -70,9 +70,9 @@ struct node {
 
         /* What sessions must be told. */
         uint64_t seq[N_CHANGES];
-        uint64_t changed_seq;   /* the latest of seq[] */
-        struct list changed;    /* tailnet.changed, oldest first */
-        struct buf peer_json;   /* cache; empty: must be written anew */
+        uint64_t changed_seq; /* the latest of seq[] */
+        struct list changed;  /* tailnet.changed, oldest first */
+        struct buf peer_json; /* cache; empty: must be written anew */
         struct server *server;
 };
 
@@ -105,7 +105,7 @@ struct tailnet {
         struct list changed; /* nodes by changed_seq */
         struct tombstone tombstones[N_TOMBSTONES];
         uint64_t n_tombstones; /* ever; the ring holds the last ones */
-        uint64_t derp_seq, dns_seq, policy_seq;
+        uint64_t derp_seq, policy_seq;
         struct peer_chunk *chunks;
         size_t n_chunks;
 
@@ -120,9 +120,9 @@ struct journal {
         struct list undo;            /* struct undo, oldest first */
         struct list held;            /* struct held, oldest first */
         size_t n_held;
-        struct list dirty;           /* nodes whose soft part waits */
-        struct list writing;         /* nodes whose soft part commit soft_commit carries */
-        uint64_t soft_commit;        /* 0: none is under way */
+        struct list dirty;    /* nodes whose soft part waits */
+        struct list writing;  /* nodes whose soft part commit soft_commit carries */
+        uint64_t soft_commit; /* 0: none is under way */
         struct log_limit trouble;
 };
 
@@ -170,20 +170,15 @@ void node_free(struct node *n);
 struct store_node *node_swap_row(struct server *s, struct node *n, struct store_node *row);
 /* Hostinfo as received; NetInfo absent keeps the stored one. Tells what changed as
  * bits 1 << enum change. ERR_NOMEM, ERR_FORMAT. */
-enum err MUST_USE node_set_hostinfo(struct node *n, const struct tailcfg_hostinfo *hostinfo, unsigned *changes);
+enum err MUST_USE node_set_hostinfo(
+        struct node *n, const struct tailcfg_hostinfo *hostinfo, unsigned *changes);
 /* True if they differ from what was known. */
 bool node_set_endpoints(struct node *n, const struct ip_port *endpoints, size_t count);
 
-static inline bool node_is_tagged(const struct node *n)
-{
-        return n->row->tags.len != 0;
-}
+static inline bool node_is_tagged(const struct node *n) { return n->row->tags.len != 0; }
 bool node_is_expired(const struct server *s, const struct node *n);
 /* The key expiry that clients are told: 0 for none. */
-static inline int64_t node_expiry(const struct node *n)
-{
-        return n->row->expires_us;
-}
+static inline int64_t node_expiry(const struct node *n) { return n->row->expires_us; }
 
 /* --- names.c, addresses.c ---------------------------------------------------- */
 
@@ -191,7 +186,8 @@ enum { LABEL_MAX = 63 };
 /* The DNS label for a host name (spec/server.md 4.8); "" if nothing is left. */
 size_t name_sanitize(struct slice hostname, char out[static LABEL_MAX + 1]);
 /* A free given name for a host name; `self` (may be NULL) does not count as taken. */
-size_t name_choose(const struct tailnet *t, struct slice hostname, const struct node *self, char out[static LABEL_MAX + 1]);
+size_t name_choose(const struct tailnet *t, struct slice hostname, const struct node *self,
+        char out[static LABEL_MAX + 1]);
 /* Whether a new host name changes the given name (an administrator's choice stays). */
 bool name_follows_hostname(const struct store_node *row);
 bool name_is_label(struct slice name);
@@ -230,14 +226,21 @@ void journal_write_soft(struct server *s);
 void journal_init(struct server *s);
 void journal_fini(struct server *s);
 
+/* --- hold.c ------------------------------------------------------------------------ */
+
 /* Answers: held until everything committed so far is durable. The form says how to
  * word an error in place of the answer, should the store refuse. */
 enum reply_form { FORM_REGISTER, FORM_API, FORM_PLAIN };
-void hold_reply(struct server *s, struct server_call *call, enum reply_form form, const struct server_reply *reply);
+void hold_reply(
+        struct server *s, struct server_call *call, enum reply_form form, const struct server_reply *reply);
 /* Takes a reference. */
 void hold_message(struct server *s, struct session *session, struct server_message *m);
+/* What waited for commits up to this one goes out. */
+void hold_release(struct server *s, uint64_t durable);
+/* Nothing that waits may go out: replies become errors, messages are dropped. */
+void hold_refuse_all(struct server *s, const char *why);
 /* So much waits for the disk that new work must be refused. */
-bool journal_is_swamped(const struct server *s);
+bool hold_is_swamped(const struct server *s);
 /* Forgets all answers to a call that has gone, or to a session. */
 void hold_forget(struct server *s, struct server_call *call);
 
@@ -255,8 +258,8 @@ void change_mark_common(struct server *s, uint64_t *seq);
 /* Elects who serves each approved route (spec/server.md 6.3); marks what changed. */
 void routes_elect(struct server *s);
 /* Approves what the policy approves by itself; true if the list grew. */
-bool routes_auto_approve(struct server *s, const struct store_node *row, const struct node *n, struct arena *a,
-                         struct tailcfg_prefixes *approved);
+bool routes_auto_approve(struct server *s, const struct store_node *row, const struct node *n,
+        struct arena *a, struct tailcfg_prefixes *approved);
 bool routes_is_exit(const struct ip_prefix *p);
 
 /* --- keys.c --------------------------------------------------------------------- */
@@ -286,21 +289,25 @@ struct candidate {
 };
 void register_reply_node(struct server *s, struct server_call *call, const struct node *n);
 void register_reply_error(struct server *s, struct server_call *call, const char *text);
-void register_with_key(struct server *s, const struct candidate *c, struct slice auth_key, struct server_call *call);
+void register_with_key(
+        struct server *s, const struct candidate *c, struct slice auth_key, struct server_call *call);
 /* Mints an auth id and answers with its URL. */
 void register_interactive(struct server *s, const struct candidate *c, struct server_call *call);
-void register_follow_up(struct server *s, const struct candidate *c, struct slice url, struct server_call *call);
+void register_follow_up(
+        struct server *s, const struct candidate *c, struct slice url, struct server_call *call);
 /* An administrator approves a waiting login for a user. ERR_NOTFOUND: no such login
  * (any more); otherwise a sentence in diag. */
-enum err MUST_USE register_approve(struct server *s, struct slice auth_id, const struct store_user *user, struct node **out,
-                                   struct diag *diag);
+enum err MUST_USE register_approve(struct server *s, struct slice auth_id, const struct store_user *user,
+        struct node **out, struct diag *diag);
 enum err MUST_USE register_reject(struct server *s, struct slice auth_id);
 void registration_fini(struct server *s);
 /* The rest of creating or updating a node, common to both ways. The row carries the
  * ownership; the function fills in keys, names, addresses and announces. NULL with a
  * sentence. */
-struct node *register_new(struct tx *tx, struct store_node *row, const struct candidate *c, struct diag *diag);
-struct node *register_again(struct tx *tx, struct node *n, struct store_node *row, const struct candidate *c, struct diag *diag);
+struct node *register_new(
+        struct tx *tx, struct store_node *row, const struct candidate *c, struct diag *diag);
+struct node *register_again(
+        struct tx *tx, struct node *n, struct store_node *row, const struct candidate *c, struct diag *diag);
 /* now + node.expiry unless the client asked for a date; 0: never. */
 int64_t register_expiry(const struct server *s, const struct candidate *c);
 
@@ -315,9 +322,9 @@ struct session {
         uint64_t keepalive_us; /* period of this session */
         uint64_t cursor;       /* told everything up to this change */
         bool zstd;
-        bool blocked;          /* the reader is slow */
-        bool needs_full;       /* the next message is a whole map */
-        bool told_first;       /* the first message has gone out */
+        bool blocked;    /* the reader is slow */
+        bool needs_full; /* the next message is a whole map */
+        bool told_first; /* the first message has gone out */
 };
 void session_open(struct server *s, struct node *n, struct server_call *call, bool zstd);
 void session_end(struct session *ss);
@@ -333,7 +340,8 @@ struct server_message *mapper_full(struct server *s, struct node *viewer, bool z
  * same; those who must be told of themselves (mapper_is_in_delta) pass themselves as
  * viewer and get their own. A patch of the reader itself may be in the shared one:
  * clients ignore patches of nodes that are no peers (spec/control.md 7). */
-struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, const struct node *viewer, uint64_t cursor, bool zstd);
+struct server_message *mapper_delta(
+        struct server *s, uint32_t viewer_class, const struct node *viewer, uint64_t cursor, bool zstd);
 struct server_message *mapper_keepalive(bool zstd);
 /* Whether there is anything to tell; whether the viewer needs its own delta. */
 bool mapper_has_news(const struct server *s, const struct node *viewer, uint64_t cursor);
@@ -345,7 +353,8 @@ bool mapper_is_mass_change(const struct server *s, uint64_t cursor);
 bool mapper_lost_removals(const struct server *s, uint64_t cursor);
 
 /* mapper_dns.c: arrays in the arena. */
-void mapper_dns_config(const struct server_settings *settings, struct arena *a, struct tailcfg_dns_config *out);
+void mapper_dns_config(
+        const struct server_settings *settings, struct arena *a, struct tailcfg_dns_config *out);
 /* "label.base." or "label." */
 struct slice mapper_fqdn(const struct server_settings *settings, struct arena *a, struct slice label);
 

@@ -139,17 +139,28 @@ static enum err memory_load(struct store *st, const struct store_visitor *v, str
                 for (size_t i = 0; i < ms->disk[kind].n && e == OK; i++) {
                         const void *row = ms->disk[kind].items[i].row;
                         switch ((enum rows_of)kind) {
-                        case ROWS_USER: e = v->user(v->ctx, row); break;
-                        case ROWS_AUTH_KEY: e = v->auth_key(v->ctx, row); break;
-                        case ROWS_API_KEY: e = v->api_key(v->ctx, row); break;
-                        case ROWS_NODE: e = v->node(v->ctx, row); break;
-                        case ROWS_POLICY: e = v->policy(v->ctx, row); break;
-                        case N_ROWS: break;
+                        case ROWS_USER:
+                                e = v->user(v->ctx, row);
+                                break;
+                        case ROWS_AUTH_KEY:
+                                e = v->auth_key(v->ctx, row);
+                                break;
+                        case ROWS_API_KEY:
+                                e = v->api_key(v->ctx, row);
+                                break;
+                        case ROWS_NODE:
+                                e = v->node(v->ctx, row);
+                                break;
+                        case ROWS_POLICY:
+                                e = v->policy(v->ctx, row);
+                                break;
+                        case N_ROWS:
+                                break;
                         }
                 }
         }
         v->last_ids(v->ctx, ms->disk[ROWS_USER].last_id, ms->disk[ROWS_AUTH_KEY].last_id,
-                    ms->disk[ROWS_API_KEY].last_id, ms->disk[ROWS_NODE].last_id);
+                ms->disk[ROWS_API_KEY].last_id, ms->disk[ROWS_NODE].last_id);
         return e;
 }
 
@@ -186,10 +197,7 @@ static void memory_resume(struct store *st, uint64_t next)
         ms->durable = ms->reported = next - 1;
 }
 
-static enum err memory_check(struct store *st)
-{
-        return memory_of(st)->error;
-}
+static enum err memory_check(struct store *st) { return memory_of(st)->error; }
 
 static void memory_close(struct store *st)
 {
@@ -205,7 +213,13 @@ static void memory_close(struct store *st)
 }
 
 static const struct store_backend memory_backend = {
-        "memory", memory_load, memory_commit, memory_poll, memory_resume, memory_check, memory_close,
+        "memory",
+        memory_load,
+        memory_commit,
+        memory_poll,
+        memory_resume,
+        memory_check,
+        memory_close,
 };
 
 struct store *store_memory_new(void)
@@ -257,7 +271,4 @@ void store_memory_fail(struct store *st, enum err e)
         ms->error_reported = false;
 }
 
-void store_memory_crash(struct store *st)
-{
-        memory_resume(st, 1);
-}
+void store_memory_crash(struct store *st) { memory_resume(st, 1); }

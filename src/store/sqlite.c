@@ -54,14 +54,17 @@ enum err sqlite_explain(sqlite3 *db, const char *path, struct diag *diag)
         case SQLITE_FULL:
                 return diag_set(diag, ERR_LIMIT, "the disk that holds %s is full; free some space", path);
         case SQLITE_READONLY:
-                return diag_set(diag, ERR_DENIED, "%s cannot be written; check its permissions and the mount", path);
+                return diag_set(
+                        diag, ERR_DENIED, "%s cannot be written; check its permissions and the mount", path);
         case SQLITE_CANTOPEN:
         case SQLITE_PERM:
                 return diag_set(diag, ERR_DENIED,
-                                "cannot open %s; check that its folder exists and that this user may write there", path);
+                        "cannot open %s; check that its folder exists and that this user may write there",
+                        path);
         case SQLITE_NOTADB:
         case SQLITE_CORRUPT:
-                return diag_set(diag, ERR_FORMAT, "%s is damaged or no SQLite database; restore a backup", path);
+                return diag_set(
+                        diag, ERR_FORMAT, "%s is damaged or no SQLite database; restore a backup", path);
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
                 return diag_set(diag, ERR_STATE, "another process holds a lock on %s; stop it", path);
@@ -86,7 +89,8 @@ static void step_reset(sqlite3_stmt *stmt)
 }
 
 /* Writes all of a queue in one transaction. */
-static enum err write_group(struct sqlite_store *ss, const struct store_tx *queue, uint64_t *durable, struct diag *diag)
+static enum err write_group(
+        struct sqlite_store *ss, const struct store_tx *queue, uint64_t *durable, struct diag *diag)
 {
         struct sqlite_writer *w = &ss->writer;
         uint64_t last = *durable;
@@ -226,7 +230,13 @@ static void backend_close(struct store *st)
 }
 
 static const struct store_backend sqlite_backend = {
-        "sqlite", backend_load, backend_commit, backend_poll, backend_resume, backend_check, backend_close,
+        "sqlite",
+        backend_load,
+        backend_commit,
+        backend_poll,
+        backend_resume,
+        backend_check,
+        backend_close,
 };
 
 /* Creates the last folder of the path if it is missing. */
@@ -241,7 +251,8 @@ static enum err ensure_folder(const char *path, struct diag *diag)
         *slash = '\0';
         if (mkdir(folder, 0700) == 0 || errno == EEXIST)
                 return OK;
-        return diag_set(diag, err_from_errno(errno), "cannot create %s for the database: %s", folder, strerror(errno));
+        return diag_set(diag, err_from_errno(errno), "cannot create %s for the database: %s", folder,
+                strerror(errno));
 }
 
 /* A lock beside the database: two servers on one file would each hold half the truth. */
@@ -252,17 +263,19 @@ static enum err take_lock(struct sqlite_store *ss, struct diag *diag)
         snprintf(path, sizeof(path), "%s-lock", ss->path);
         ss->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (ss->lock_fd < 0)
-                return diag_set(diag, err_from_errno(errno), "cannot create %s: %s; check permissions and free space", path,
-                                strerror(errno));
+                return diag_set(diag, err_from_errno(errno),
+                        "cannot create %s: %s; check permissions and free space", path, strerror(errno));
         if (flock(ss->lock_fd, LOCK_EX | LOCK_NB) != 0)
-                return diag_set(diag, ERR_STATE, "%s is in use by another weft-control; stop that one first", ss->path);
+                return diag_set(diag, ERR_STATE, "%s is in use by another weft-control; stop that one first",
+                        ss->path);
         return OK;
 }
 
 static enum err open_database(struct sqlite_store *ss, int wal_autocheckpoint, struct diag *diag)
 {
         mode_t mask = umask(0077);
-        int rc = sqlite3_open_v2(ss->path, &ss->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL);
+        int rc = sqlite3_open_v2(
+                ss->path, &ss->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, NULL);
         umask(mask);
         if (!ss->db)
                 return diag_set(diag, ERR_NOMEM, "out of memory while opening %s", ss->path);
@@ -272,7 +285,8 @@ static enum err open_database(struct sqlite_store *ss, int wal_autocheckpoint, s
         sqlite3_busy_timeout(ss->db, BUSY_TIMEOUT_MS);
         /* FULL: in WAL mode NORMAL would lose the last commits with the power. */
         rc = sqlite3_exec(ss->db,
-                          "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", NULL, NULL, NULL);
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", NULL, NULL,
+                NULL);
         if (rc != SQLITE_OK)
                 return sqlite_explain(ss->db, ss->path, diag);
         sqlite3_wal_autocheckpoint(ss->db, wal_autocheckpoint);

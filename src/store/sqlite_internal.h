@@ -32,7 +32,9 @@ enum err sqlite_explain(sqlite3 *db, const char *path, struct diag *diag);
 void encode_endpoints(struct buf *out, const struct ip_port *items, size_t n);
 void encode_prefixes(struct buf *out, const struct ip_prefix *items, size_t n);
 /* Items that do not parse are left out. ERR_NOMEM. */
-enum err MUST_USE decode_endpoints(struct arena *a, struct slice text, const struct ip_port **items, size_t *n);
-enum err MUST_USE decode_prefixes(struct arena *a, struct slice text, const struct ip_prefix **items, size_t *n);
+enum err MUST_USE decode_endpoints(
+        struct arena *a, struct slice text, const struct ip_port **items, size_t *n);
+enum err MUST_USE decode_prefixes(
+        struct arena *a, struct slice text, const struct ip_prefix **items, size_t *n);
 
 #endif

@@ -143,7 +143,7 @@ static enum err load_policy(struct columns *c, const struct store_visitor *v, st
 }
 
 static enum err load_table(sqlite3 *db, const char *sql, const struct store_visitor *v,
-                           enum err (*load)(struct columns *, const struct store_visitor *, struct arena *), struct diag *diag)
+        enum err (*load)(struct columns *, const struct store_visitor *, struct arena *), struct diag *diag)
 {
         sqlite3_stmt *stmt = NULL;
         enum err e = OK;
@@ -157,7 +157,8 @@ static enum err load_table(sqlite3 *db, const char *sql, const struct store_visi
                 if (rc != SQLITE_ROW)
                         e = diag_set(diag, ERR_SYS, "cannot read the database: %s", sqlite3_errmsg(db));
                 else if ((e = load(&c, v, &a)) != OK)
-                        (void)diag_set(diag, e, "the database holds a row that cannot be used: %s", err_str(e));
+                        (void)diag_set(
+                                diag, e, "the database holds a row that cannot be used: %s", err_str(e));
                 arena_fini(&a);
         }
         sqlite3_finalize(stmt);
@@ -170,8 +171,10 @@ static int64_t last_id(sqlite3 *db, const char *table)
         sqlite3_stmt *stmt = NULL;
         int64_t id = 0;
 
-        if (sqlite3_prepare_v2(db, "SELECT seq FROM sqlite_sequence WHERE name = ?", -1, &stmt, NULL) == SQLITE_OK &&
-            sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+        if (sqlite3_prepare_v2(db, "SELECT seq FROM sqlite_sequence WHERE name = ?", -1, &stmt, NULL) ==
+                        SQLITE_OK &&
+                sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC) == SQLITE_OK &&
+                sqlite3_step(stmt) == SQLITE_ROW)
                 id = sqlite3_column_int64(stmt, 0);
         sqlite3_finalize(stmt);
         return id;
@@ -182,29 +185,35 @@ enum err sqlite_load_all(sqlite3 *db, const struct store_visitor *v, struct diag
         enum err e;
 
         e = load_table(db,
-                       "SELECT id, tailnet_id, name, display_name, email, provider_identifier, provider, profile_pic_url,"
-                       " created_at FROM users ORDER BY id",
-                       v, load_user, diag);
+                "SELECT id, tailnet_id, name, display_name, email, provider_identifier, provider, "
+                "profile_pic_url,"
+                " created_at FROM users ORDER BY id",
+                v, load_user, diag);
         if (e == OK)
                 e = load_table(db,
-                               "SELECT id, tailnet_id, user_id, prefix, hash, description, reusable, ephemeral, used, tags,"
-                               " expiration, revoked, created_at FROM pre_auth_keys ORDER BY id",
-                               v, load_auth_key, diag);
+                        "SELECT id, tailnet_id, user_id, prefix, hash, description, reusable, ephemeral, "
+                        "used, tags,"
+                        " expiration, revoked, created_at FROM pre_auth_keys ORDER BY id",
+                        v, load_auth_key, diag);
         if (e == OK)
                 e = load_table(db,
-                               "SELECT id, tailnet_id, user_id, prefix, hash, expiration, last_seen, created_at FROM api_keys"
-                               " ORDER BY id",
-                               v, load_api_key, diag);
+                        "SELECT id, tailnet_id, user_id, prefix, hash, expiration, last_seen, created_at "
+                        "FROM api_keys"
+                        " ORDER BY id",
+                        v, load_api_key, diag);
         if (e == OK)
                 e = load_table(db,
-                               "SELECT id, tailnet_id, machine_key, node_key, disco_key, endpoints, host_info, ipv4, ipv6,"
-                               " hostname, given_name, user_id, register_method, tags, auth_key_id, ephemeral, cap_version,"
-                               " approved_routes, last_seen, expiry, created_at FROM nodes ORDER BY id",
-                               v, load_node, diag);
+                        "SELECT id, tailnet_id, machine_key, node_key, disco_key, endpoints, host_info, "
+                        "ipv4, ipv6,"
+                        " hostname, given_name, user_id, register_method, tags, auth_key_id, ephemeral, "
+                        "cap_version,"
+                        " approved_routes, last_seen, expiry, created_at FROM nodes ORDER BY id",
+                        v, load_node, diag);
         if (e == OK)
-                e = load_table(db, "SELECT id, tailnet_id, data, created_at FROM policies ORDER BY id", v, load_policy, diag);
+                e = load_table(db, "SELECT id, tailnet_id, data, created_at FROM policies ORDER BY id", v,
+                        load_policy, diag);
         if (e == OK)
-                v->last_ids(v->ctx, last_id(db, "users"), last_id(db, "pre_auth_keys"), last_id(db, "api_keys"),
-                            last_id(db, "nodes"));
+                v->last_ids(v->ctx, last_id(db, "users"), last_id(db, "pre_auth_keys"),
+                        last_id(db, "api_keys"), last_id(db, "nodes"));
         return e;
 }

@@ -17,7 +17,8 @@ static const char *const migrations[] = {
         "CREATE TABLE users ("
         " id INTEGER PRIMARY KEY AUTOINCREMENT, tailnet_id INTEGER NOT NULL REFERENCES tailnets (id),"
         " name TEXT NOT NULL, display_name TEXT NOT NULL DEFAULT '', email TEXT NOT NULL DEFAULT '',"
-        " provider_identifier TEXT, provider TEXT NOT NULL DEFAULT '', profile_pic_url TEXT NOT NULL DEFAULT '',"
+        " provider_identifier TEXT, provider TEXT NOT NULL DEFAULT '', profile_pic_url TEXT NOT NULL DEFAULT "
+        "'',"
         " created_at INTEGER NOT NULL);"
         "CREATE UNIQUE INDEX users_provider ON users (tailnet_id, provider_identifier)"
         " WHERE provider_identifier IS NOT NULL;"
@@ -74,12 +75,12 @@ static enum err migrate_one(sqlite3 *db, int version)
 {
         char mark[96];
 
-        snprintf(mark, sizeof(mark), "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;", APPLICATION_ID,
-                 version + 1);
+        snprintf(mark, sizeof(mark), "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
+                APPLICATION_ID, version + 1);
         if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
                 return ERR_SYS;
         if (sqlite3_exec(db, migrations[version], NULL, NULL, NULL) == SQLITE_OK &&
-            sqlite3_exec(db, mark, NULL, NULL, NULL) == SQLITE_OK)
+                sqlite3_exec(db, mark, NULL, NULL, NULL) == SQLITE_OK)
                 return OK;
         return ERR_SYS;
 }
@@ -88,19 +89,20 @@ enum err sqlite_schema_ensure(sqlite3 *db, const char *path, struct diag *diag)
 {
         int version = 0, application = 0, tables = 0;
 
-        if (query_int(db, "PRAGMA user_version", &version) != OK || query_int(db, "PRAGMA application_id", &application) != OK ||
-            query_int(db, "SELECT count(*) FROM sqlite_master WHERE type = 'table'", &tables) != OK)
+        if (query_int(db, "PRAGMA user_version", &version) != OK ||
+                query_int(db, "PRAGMA application_id", &application) != OK ||
+                query_int(db, "SELECT count(*) FROM sqlite_master WHERE type = 'table'", &tables) != OK)
                 return sqlite_explain(db, path, diag);
         if (application != APPLICATION_ID && tables > 0)
                 return diag_set(diag, ERR_UNSUPPORTED,
-                                "%s was made by another program (headscale?), whose databases this release cannot "
-                                "import yet; give database.sqlite.path a new file name",
-                                path);
+                        "%s was made by another program (headscale?), whose databases this release cannot "
+                        "import yet; give database.sqlite.path a new file name",
+                        path);
         if (version > N_MIGRATIONS)
                 return diag_set(diag, ERR_UNSUPPORTED,
-                                "%s was written by a newer weft-control (schema %d, this one knows %d); install that "
-                                "release or restore a backup",
-                                path, version, N_MIGRATIONS);
+                        "%s was written by a newer weft-control (schema %d, this one knows %d); install that "
+                        "release or restore a backup",
+                        path, version, N_MIGRATIONS);
         while (version < N_MIGRATIONS) {
                 if (migrate_one(db, version) != OK) {
                         enum err e = sqlite_explain(db, path, diag);

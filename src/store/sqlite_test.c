@@ -94,7 +94,8 @@ struct fixture {
 
 static struct store *open_store(struct fixture *f, struct diag *diag)
 {
-        return store_sqlite_open(&(struct store_sqlite_options){ .path = f->path, .wal_autocheckpoint = 1000 }, diag);
+        return store_sqlite_open(
+                &(struct store_sqlite_options){ .path = f->path, .wal_autocheckpoint = 1000 }, diag);
 }
 
 static int setup(void **state)
@@ -142,7 +143,10 @@ static struct store_result wait_for(struct store *st, uint64_t n)
 }
 
 static const struct store_user alice = {
-        .id = 1, .tailnet = 1, .name = { (const uint8_t *)"alice", 5 }, .created_us = 7,
+        .id = 1,
+        .tailnet = 1,
+        .name = { (const uint8_t *)"alice", 5 },
+        .created_us = 7,
 };
 
 static struct store_node sample_node(int64_t id)
@@ -150,10 +154,21 @@ static struct store_node sample_node(int64_t id)
         static struct ip_port endpoints[2];
         static struct ip_prefix routes[1];
         struct store_node n = {
-                .id = id, .tailnet = 1, .user_id = 1, .hostname = SLICE_LIT("Host One"), .given_name = SLICE_LIT("host-one"),
-                .hostinfo = SLICE_LIT("{\"OS\":\"linux\"}"), .endpoints = endpoints, .n_endpoints = 2,
-                .approved_routes = routes, .n_approved_routes = 1, .auth_key_id = 1, .cap_version = 131,
-                .ephemeral = true, .created_us = 5, .method = STORE_REGISTER_AUTH_KEY,
+                .id = id,
+                .tailnet = 1,
+                .user_id = 1,
+                .hostname = SLICE_LIT("Host One"),
+                .given_name = SLICE_LIT("host-one"),
+                .hostinfo = SLICE_LIT("{\"OS\":\"linux\"}"),
+                .endpoints = endpoints,
+                .n_endpoints = 2,
+                .approved_routes = routes,
+                .n_approved_routes = 1,
+                .auth_key_id = 1,
+                .cap_version = 131,
+                .ephemeral = true,
+                .created_us = 5,
+                .method = STORE_REGISTER_AUTH_KEY,
         };
 
         endpoints[0] = (struct ip_port){ ip_v4(192, 0, 2, 1), 41641 };
@@ -168,9 +183,16 @@ static struct store_node sample_node(int64_t id)
 static void put_all(struct store *st)
 {
         struct store_tx *tx = store_tx_new();
-        struct store_auth_key key = { .id = 1, .tailnet = 1, .user_id = 1, .prefix = SLICE_LIT("00112233aabb"),
-                                      .hash = SLICE_LIT("\x00hash"), .expires_us = 99, .created_us = 3 };
-        struct store_api_key api = { .id = 4, .tailnet = 1, .prefix = SLICE_LIT("ffeeddccbbaa"), .hash = SLICE_LIT("h") };
+        struct store_auth_key key = { .id = 1,
+                .tailnet = 1,
+                .user_id = 1,
+                .prefix = SLICE_LIT("00112233aabb"),
+                .hash = SLICE_LIT("\x00hash"),
+                .expires_us = 99,
+                .created_us = 3 };
+        struct store_api_key api = {
+                .id = 4, .tailnet = 1, .prefix = SLICE_LIT("ffeeddccbbaa"), .hash = SLICE_LIT("h")
+        };
         struct store_node node = sample_node(1);
 
         store_tx_put_user(tx, &alice);

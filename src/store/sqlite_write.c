@@ -6,31 +6,40 @@ static const char *const statements[] = {
                 "INSERT INTO users (id, tailnet_id, name, display_name, email, provider_identifier, provider,"
                 " profile_pic_url, created_at) VALUES (?,?,?,?,?,?,?,?,?)"
                 " ON CONFLICT (id) DO UPDATE SET name=excluded.name, display_name=excluded.display_name,"
-                " email=excluded.email, provider_identifier=excluded.provider_identifier, provider=excluded.provider,"
+                " email=excluded.email, provider_identifier=excluded.provider_identifier, "
+                "provider=excluded.provider,"
                 " profile_pic_url=excluded.profile_pic_url",
         [STORE_DELETE_USER] = "DELETE FROM users WHERE id = ?",
         [STORE_PUT_AUTH_KEY] =
-                "INSERT INTO pre_auth_keys (id, tailnet_id, user_id, prefix, hash, description, reusable, ephemeral,"
+                "INSERT INTO pre_auth_keys (id, tailnet_id, user_id, prefix, hash, description, reusable, "
+                "ephemeral,"
                 " used, tags, expiration, revoked, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
                 " ON CONFLICT (id) DO UPDATE SET used=excluded.used, expiration=excluded.expiration,"
                 " revoked=excluded.revoked",
         [STORE_DELETE_AUTH_KEY] = "DELETE FROM pre_auth_keys WHERE id = ?",
         [STORE_USE_AUTH_KEY] = "UPDATE pre_auth_keys SET used = 1 WHERE id = ? AND used = 0",
-        [STORE_PUT_API_KEY] =
-                "INSERT INTO api_keys (id, tailnet_id, user_id, prefix, hash, expiration, last_seen, created_at)"
-                " VALUES (?,?,?,?,?,?,?,?)"
-                " ON CONFLICT (id) DO UPDATE SET expiration=excluded.expiration, last_seen=excluded.last_seen",
+        [STORE_PUT_API_KEY] = "INSERT INTO api_keys (id, tailnet_id, user_id, prefix, hash, expiration, "
+                              "last_seen, created_at)"
+                              " VALUES (?,?,?,?,?,?,?,?)"
+                              " ON CONFLICT (id) DO UPDATE SET expiration=excluded.expiration, "
+                              "last_seen=excluded.last_seen",
         [STORE_DELETE_API_KEY] = "DELETE FROM api_keys WHERE id = ?",
         [STORE_PUT_NODE] =
-                "INSERT INTO nodes (id, tailnet_id, machine_key, node_key, disco_key, endpoints, host_info, ipv4, ipv6,"
+                "INSERT INTO nodes (id, tailnet_id, machine_key, node_key, disco_key, endpoints, host_info, "
+                "ipv4, ipv6,"
                 " hostname, given_name, user_id, register_method, tags, auth_key_id, ephemeral, cap_version,"
-                " approved_routes, last_seen, expiry, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-                " ON CONFLICT (id) DO UPDATE SET machine_key=excluded.machine_key, node_key=excluded.node_key,"
+                " approved_routes, last_seen, expiry, created_at) VALUES "
+                "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+                " ON CONFLICT (id) DO UPDATE SET machine_key=excluded.machine_key, "
+                "node_key=excluded.node_key,"
                 " disco_key=excluded.disco_key, endpoints=excluded.endpoints, host_info=excluded.host_info,"
-                " ipv4=excluded.ipv4, ipv6=excluded.ipv6, hostname=excluded.hostname, given_name=excluded.given_name,"
+                " ipv4=excluded.ipv4, ipv6=excluded.ipv6, hostname=excluded.hostname, "
+                "given_name=excluded.given_name,"
                 " user_id=excluded.user_id, register_method=excluded.register_method, tags=excluded.tags,"
-                " auth_key_id=excluded.auth_key_id, ephemeral=excluded.ephemeral, cap_version=excluded.cap_version,"
-                " approved_routes=excluded.approved_routes, last_seen=excluded.last_seen, expiry=excluded.expiry",
+                " auth_key_id=excluded.auth_key_id, ephemeral=excluded.ephemeral, "
+                "cap_version=excluded.cap_version,"
+                " approved_routes=excluded.approved_routes, last_seen=excluded.last_seen, "
+                "expiry=excluded.expiry",
         [STORE_DELETE_NODE] = "DELETE FROM nodes WHERE id = ?",
         [STORE_PUT_POLICY] = "INSERT INTO policies (id, tailnet_id, data, created_at) VALUES (?,?,?,?)",
 };
@@ -48,10 +57,7 @@ static void bind_check(struct binder *b, int rc)
         b->next++;
 }
 
-static void bind_int(struct binder *b, int64_t v)
-{
-        bind_check(b, sqlite3_bind_int64(b->stmt, b->next, v));
-}
+static void bind_int(struct binder *b, int64_t v) { bind_check(b, sqlite3_bind_int64(b->stmt, b->next, v)); }
 
 /* 0 stands for "none". */
 static void bind_optional(struct binder *b, int64_t v)
@@ -61,7 +67,8 @@ static void bind_optional(struct binder *b, int64_t v)
 
 static void bind_text(struct binder *b, struct slice s)
 {
-        bind_check(b, sqlite3_bind_text64(b->stmt, b->next, s.ptr ? (const char *)s.ptr : "", s.len, SQLITE_TRANSIENT, SQLITE_UTF8));
+        bind_check(b, sqlite3_bind_text64(b->stmt, b->next, s.ptr ? (const char *)s.ptr : "", s.len,
+                              SQLITE_TRANSIENT, SQLITE_UTF8));
 }
 
 static void bind_blob(struct binder *b, struct slice s)
@@ -253,7 +260,8 @@ enum err sqlite_writer_init(struct sqlite_writer *w, sqlite3 *db, struct diag *d
              prepare(db, "ROLLBACK", &w->rollback);
         if (!ok) {
                 sqlite_writer_fini(w);
-                return diag_set(diag, ERR_SYS, "the database does not accept our statements: %s", sqlite3_errmsg(db));
+                return diag_set(
+                        diag, ERR_SYS, "the database does not accept our statements: %s", sqlite3_errmsg(db));
         }
         return OK;
 }

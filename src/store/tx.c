@@ -3,10 +3,7 @@
 
 #include "store/store.h"
 
-struct store_tx *store_tx_new(void)
-{
-        return calloc(1, sizeof(struct store_tx));
-}
+struct store_tx *store_tx_new(void) { return calloc(1, sizeof(struct store_tx)); }
 
 void store_tx_free(struct store_tx *tx)
 {
@@ -67,7 +64,4 @@ void store_tx_put_policy(struct store_tx *tx, const struct store_policy *row)
         tx_put(tx, STORE_PUT_POLICY, row->id, store_policy_dup(row));
 }
 
-void store_tx_id(struct store_tx *tx, enum store_op_kind kind, int64_t id)
-{
-        tx_add(tx, kind, id, NULL);
-}
+void store_tx_id(struct store_tx *tx, enum store_op_kind kind, int64_t id) { tx_add(tx, kind, id, NULL); }

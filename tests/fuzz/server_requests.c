@@ -25,10 +25,7 @@ static void on_reply(struct server_call *call, const struct server_reply *reply)
         c->answers++;
 }
 
-static void on_begin(struct server_call *call)
-{
-        container_of(call, struct caller, call)->streams = true;
-}
+static void on_begin(struct server_call *call) { container_of(call, struct caller, call)->streams = true; }
 
 static bool on_send(struct server_call *call, struct server_message *m)
 {
@@ -37,10 +34,7 @@ static bool on_send(struct server_call *call, struct server_message *m)
         return true;
 }
 
-static void on_end(struct server_call *call)
-{
-        container_of(call, struct caller, call)->answers++;
-}
+static void on_end(struct server_call *call) { container_of(call, struct caller, call)->answers++; }
 
 static const struct server_call_ops ops = { on_reply, on_begin, on_send, on_end };
 
@@ -56,7 +50,8 @@ static void settle(struct server *s, struct store *store, struct now *now)
         server_store_ready(s, now);
 }
 
-static void ask(struct server *s, const struct now *now, struct slice what, struct slice body, struct caller *c)
+static void ask(
+        struct server *s, const struct now *now, struct slice what, struct slice body, struct caller *c)
 {
         size_t space = slice_find(what, ' ');
         struct slice target = slice_after(what, space + 1 < what.len ? space + 1 : what.len);
@@ -69,7 +64,7 @@ static void ask(struct server *s, const struct now *now, struct slice what, stru
                 server_map(s, now, &machine, body, &c->call);
         else
                 server_api(s, now, slice_first(what, space), slice_first(target, mark),
-                           slice_after(target, mark < target.len ? mark + 1 : mark), body, &c->call);
+                        slice_after(target, mark < target.len ? mark + 1 : mark), body, &c->call);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -85,7 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         rng_seed(&rng, 1);
         settings.server_url = SLICE_LIT("http://c");
         settings.prefix_v4 = (struct ip_prefix){ ip_v4(100, 64, 0, 0), 10 };
-        struct server *s = store ? server_new(&settings, store, policy_view_allow_all(), &rng.rng, &now, &diag) : NULL;
+        struct server *s =
+                store ? server_new(&settings, store, policy_view_allow_all(), &rng.rng, &now, &diag) : NULL;
         assert(s);
         ask(s, &now, SLICE_LIT("POST /api/v1/user"), SLICE_LIT("{\"name\":\"alice\"}"), &user);
         settle(s, store, &now);

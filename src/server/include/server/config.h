@@ -65,7 +65,8 @@ struct config {
 /* Reads the text of a config file (empty: none was found) and the environment, a
  * NULL-terminated array as main() gets it. folder is where the file stands; relative
  * paths of spec section 1.1 start there. Does no I/O. */
-enum err MUST_USE config_parse(struct config *c, struct slice text, const char *path, char *const *env, struct diag *diag);
+enum err MUST_USE config_parse(
+        struct config *c, struct slice text, const char *path, char *const *env, struct diag *diag);
 /* What only a server needs to be true; the command line does without. */
 enum err MUST_USE config_check_serve(struct config *c, struct diag *diag);
 /* The engine's part of it. Text is borrowed from c. */

@@ -13,8 +13,8 @@
 #ifndef SERVER_POLICY_VIEW_H
 #define SERVER_POLICY_VIEW_H
 
-#include "json/writer.h"
 #include "store/store.h"
+#include "json/writer.h"
 
 struct policy_view;
 
@@ -34,6 +34,7 @@ bool policy_view_tag_exists(const struct policy_view *pv, struct slice tag);
 /* Whether a device of this user may ask for the tag itself (RequestTags). */
 bool policy_view_may_request_tag(const struct policy_view *pv, int64_t user_id, struct slice tag);
 /* Whether an announced route of the node is approved without an administrator. */
-bool policy_view_auto_approves(const struct policy_view *pv, const struct store_node *node, const struct ip_prefix *route);
+bool policy_view_auto_approves(
+        const struct policy_view *pv, const struct store_node *node, const struct ip_prefix *route);
 
 #endif

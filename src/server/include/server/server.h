@@ -11,7 +11,7 @@
  * that it could reveal is durable. A change is applied in memory at once and handed
  * to the store; replies and map messages built after it are held until the store
  * answers. If the store refuses, memory is taken back to what is on disk, callers
- * get an error, and sessions get a fresh full map (journal.c).
+ * get an error, and sessions get a fresh full map (journal.c, hold.c).
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -67,8 +67,8 @@ struct server_call {
 
 /* The store and rng are borrowed and outlive the server. Takes the view. NULL with a
  * sentence when the stored rows cannot be loaded. */
-struct server *server_new(const struct server_settings *settings, struct store *store, struct policy_view *policy,
-                          struct rng *rng, const struct now *now, struct diag *diag);
+struct server *server_new(const struct server_settings *settings, struct store *store,
+        struct policy_view *policy, struct rng *rng, const struct now *now, struct diag *diag);
 /* Ends every call; what was committed but is not yet durable is the store's to finish. */
 void server_free(struct server *s);
 
@@ -79,14 +79,14 @@ void server_run(struct server *s, const struct now *now);
 void server_store_ready(struct server *s, const struct now *now);
 
 /* POST /machine/register and POST /machine/map inside Noise (spec/control.md 5.1). */
-void server_register(struct server *s, const struct now *now, const struct public_key *machine, struct slice body,
-                     struct server_call *call);
+void server_register(struct server *s, const struct now *now, const struct public_key *machine,
+        struct slice body, struct server_call *call);
 void server_map(struct server *s, const struct now *now, const struct public_key *machine, struct slice body,
-                struct server_call *call);
+        struct server_call *call);
 /* An administrator's request of the REST API: path begins with "/api/v1/", query is
  * the text after '?', still encoded. The driver has checked who asks. */
-void server_api(struct server *s, const struct now *now, struct slice method, struct slice path, struct slice query,
-                struct slice body, struct server_call *call);
+void server_api(struct server *s, const struct now *now, struct slice method, struct slice path,
+        struct slice query, struct slice body, struct server_call *call);
 /* Whether "Authorization: Bearer" with this key may use the API. */
 bool server_api_key_valid(struct server *s, const struct now *now, struct slice key);
 

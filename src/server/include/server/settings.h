@@ -20,8 +20,8 @@ struct server_dns_record {
 };
 
 struct server_settings {
-        struct slice server_url;  /* without a slash at the end */
-        struct slice base_domain; /* MagicDNS suffix without dots at the ends; may be empty */
+        struct slice server_url;               /* without a slash at the end */
+        struct slice base_domain;              /* MagicDNS suffix without dots at the ends; may be empty */
         struct ip_prefix prefix_v4, prefix_v6; /* family IP_NONE: none of that family */
         bool random_addresses;
 
@@ -34,11 +34,11 @@ struct server_settings {
 
         bool taildrop, auto_update, disable_logtail;
 
-        int64_t node_expiry_us;          /* 0: keys do not expire by themselves */
-        uint64_t ephemeral_timeout_us;   /* how long an ephemeral node may be away */
-        uint64_t batch_delay_us;         /* how long changes are gathered before they are sent */
-        uint64_t register_ttl_us;        /* how long a login page stays valid */
-        size_t max_registrations;        /* logins that may wait at once */
+        int64_t node_expiry_us;        /* 0: keys do not expire by themselves */
+        uint64_t ephemeral_timeout_us; /* how long an ephemeral node may be away */
+        uint64_t batch_delay_us;       /* how long changes are gathered before they are sent */
+        uint64_t register_ttl_us;      /* how long a login page stays valid */
+        size_t max_registrations;      /* logins that may wait at once */
 };
 
 /* Values that headscale's configuration has when nothing is set. */

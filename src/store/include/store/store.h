@@ -57,8 +57,8 @@ struct store_node {
         struct ip_addr ipv4, ipv6;                          /* family IP_NONE if not assigned */
         struct slice hostname;                              /* as the client sent it; never put it into DNS */
         struct slice given_name;                            /* DNS label, unique in the tailnet */
-        struct slice tags;                                  /* "tag:a,tag:b" sorted; empty: owned by user_id */
-        struct slice hostinfo;                              /* canonical JSON, or empty */
+        struct slice tags;     /* "tag:a,tag:b" sorted; empty: owned by user_id */
+        struct slice hostinfo; /* canonical JSON, or empty */
         const struct ip_port *endpoints;
         const struct ip_prefix *approved_routes;
         size_t n_endpoints, n_approved_routes;
@@ -138,9 +138,9 @@ struct store_visitor {
 };
 
 struct store_result {
-        uint64_t durable;  /* every commit up to this one is on disk */
-        enum err error;    /* not OK: durable + 1 and all later ones are refused */
-        struct diag diag;  /* why, for people */
+        uint64_t durable; /* every commit up to this one is on disk */
+        enum err error;   /* not OK: durable + 1 and all later ones are refused */
+        struct diag diag; /* why, for people */
 };
 
 struct store;
@@ -163,29 +163,17 @@ static inline enum err MUST_USE store_load(struct store *st, const struct store_
         return st->backend->load(st, v, diag);
 }
 /* Hands over tx (owned from here on) as commit tx->number, one more than the last. */
-static inline void store_commit(struct store *st, struct store_tx *tx)
-{
-        st->backend->commit(st, tx);
-}
+static inline void store_commit(struct store *st, struct store_tx *tx) { st->backend->commit(st, tx); }
 /* News since the last call; false if there is none. Never blocks. */
 static inline bool store_poll(struct store *st, struct store_result *out)
 {
         return st->backend->poll(st, out);
 }
 /* After a failure: commits before `next` were taken back, from there on try again. */
-static inline void store_resume(struct store *st, uint64_t next)
-{
-        st->backend->resume(st, next);
-}
+static inline void store_resume(struct store *st, uint64_t next) { st->backend->resume(st, next); }
 /* OK while the last thing tried on the database worked (for /health). */
-static inline enum err MUST_USE store_check(struct store *st)
-{
-        return st->backend->check(st);
-}
+static inline enum err MUST_USE store_check(struct store *st) { return st->backend->check(st); }
 /* Makes all that was handed over durable, then closes. */
-static inline void store_close(struct store *st)
-{
-        st->backend->close(st);
-}
+static inline void store_close(struct store *st) { st->backend->close(st); }
 
 #endif
