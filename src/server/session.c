@@ -12,7 +12,7 @@ enum { OFFLINE_GRACE_S = 10, KEEPALIVE_S = 50, KEEPALIVE_JITTER_MS = 9000 };
 
 static void keepalive_due(struct timer *timer, const struct now *now);
 
-static void send(struct session *ss, struct server_message *m)
+static void session_send(struct session *ss, struct server_message *m)
 {
         struct server *s = ss->server;
 
@@ -35,9 +35,16 @@ static bool send_full(struct session *ss)
         ss->told_first = true;
         ss->needs_full = false;
         ss->cursor = s->tailnet.change_seq;
-        send(ss, m);
+        session_send(ss, m);
         server_message_unref(m);
         return true;
+}
+
+/* Kept on disk, so that a restart does not forget it. */
+static void note_seen(struct server *s, struct node *n)
+{
+        n->last_seen_us = s->now.unix_us;
+        journal_soft_changed(s, n);
 }
 
 static void mark_online(struct server *s, struct node *n)
@@ -47,6 +54,7 @@ static void mark_online(struct server *s, struct node *n)
         if (n->online)
                 return;
         n->online = true;
+        note_seen(s, n);
         change_mark(s, n, CHANGE_ONLINE);
         if (n->n_announced)
                 routes_elect(s);
@@ -86,8 +94,10 @@ static void session_free(struct session *ss)
         list_remove(&ss->in_node);
         list_remove(&ss->in_server);
         s->n_sessions--;
-        if (list_empty(&n->sessions) && !n->is_removed)
+        if (list_empty(&n->sessions) && !n->is_removed) {
+                note_seen(s, n);
                 timer_arm(&s->timers, &n->offline_timer, s->now.mono_us + TIME_S(OFFLINE_GRACE_S));
+        }
         free(ss);
 }
 
@@ -171,7 +181,7 @@ static void session_flush(struct session *ss, struct round *round)
                 return;
         }
         ss->cursor = s->tailnet.change_seq;
-        send(ss, m);
+        session_send(ss, m);
         server_message_unref(m);
 }
 
