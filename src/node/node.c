@@ -144,6 +144,11 @@ static void rebind_due(struct net_task *task)
                 node_rebind(n, "a socket failed");
 }
 
+static void want_due(struct net_task *task)
+{
+        node_want_sessions(container_of(task, struct node, want_task));
+}
+
 static void free_control_due(struct net_task *task)
 {
         node_control_free_now(container_of(task, struct node, free_control));
@@ -316,6 +321,8 @@ enum err node_start(struct net_loop *loop, const struct node_options *options, s
         n->arm_task.run = arm_all;
         n->apply_task.run = apply_due;
         n->rebind_task.run = rebind_due;
+        n->want_task.run = want_due;
+        n->netinfo_memory = ARENA_INIT(64 << 10);
         n->free_control.run = free_control_due;
         n->backend_timer.fire = backend_due;
         n->path_timer.fire = path_due;
@@ -355,6 +362,7 @@ static void stop_timers(struct node *n)
         net_task_cancel(&n->arm_task);
         net_task_cancel(&n->apply_task);
         net_task_cancel(&n->rebind_task);
+        net_task_cancel(&n->want_task);
 }
 
 void node_stop(struct node *n)
@@ -389,6 +397,7 @@ void node_stop(struct node *n)
         stop_timers(n);
         backend_free(n->backend);
         table_fini(&n->peers);
+        arena_fini(&n->netinfo_memory);
         state_map_fini(&n->state);
         free(n->routes.addresses);
         free(n->routes.routes);

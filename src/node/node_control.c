@@ -128,6 +128,8 @@ static void control_start(void *ctx, const struct backend_control *c)
         }
         control_client_set_disco_key(control_io_client(n->control), &now, path_disco_key(n->path));
         send_endpoints(n, &now);
+        if (n->has_netinfo)
+                control_client_set_netinfo(control_io_client(n->control), &now, &n->netinfo);
 }
 
 void node_control_free_now(struct node *n)

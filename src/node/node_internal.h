@@ -43,6 +43,7 @@ struct node_peer {
         struct tunnel_peer *tunnel; /* NULL until first used, and again when dormant */
         struct path_best best;
         unsigned generation;        /* of the last netmap that had it */
+        bool wants_session;         /* a packet waits, and there was no way to the peer yet */
 };
 
 struct tsmp_ping {
@@ -94,6 +95,9 @@ struct node {
         int64_t saved_clock_us;       /* tunnel_clock() as the state file has it */
         struct path_manager *path;
         struct derp_pool *relays;
+        struct arena netinfo_memory;
+        struct tailcfg_netinfo netinfo; /* the last one, for a new control client */
+        bool has_netinfo;
         struct net_udp *portmap;      /* socket of the port mapper; NULL until used */
         struct upnp *upnp;
 
@@ -114,6 +118,7 @@ struct node {
         struct timer backend_timer, path_timer, tunnel_timer, tick_timer;
         struct net_task arm_task;     /* deadlines of the engines may have moved */
         struct net_task rebind_task;
+        struct net_task want_task;    /* a peer that packets wait for can be reached now */
         uint64_t rebound_us, last_tick_us;
         int64_t last_tick_unix_us;
 
@@ -151,6 +156,7 @@ void node_update_live(struct node *n);
 
 /* node_packets.c */
 void node_packets_ready(void *ctx, int events);
+void node_want_sessions(struct node *n);
 
 /* node_network.c */
 enum err MUST_USE node_network_start(struct node *n, struct diag *diag);

@@ -154,6 +154,8 @@ static void path_changed(void *ctx, const struct public_key *peer, void *peer_ct
                 log_debug(&node_log, "path changed", "peer=%s path=%s", key, to);
         }
         p->best = *best;
+        if (p->wants_session && path_best_use(best, node_now(n).mono_us))
+                net_loop_defer(n->loop, &n->want_task);
         if (dataplane_peer_set_path(n->packets, p->packets, &path) != OK)
                 log_error(&node_log, "out of memory for a path", NULL);
 }
@@ -181,6 +183,8 @@ static void netinfo_changed(void *ctx, const struct tailcfg_netinfo *info)
         struct node *n = ctx;
         const struct now now = node_now(n);
 
+        arena_fini(&n->netinfo_memory);
+        n->has_netinfo = tailcfg_netinfo_copy(&n->netinfo_memory, &n->netinfo, info) == OK;
         if (n->control)
                 control_client_set_netinfo(control_io_client(n->control), &now, info);
         node_touch(n);
@@ -338,6 +342,26 @@ static void tsmp_message(struct node *n, struct node_peer *p, struct slice bytes
         }
 }
 
+/* A handshake that goes nowhere would only be tried again seconds later; one that
+ * waits for the first path begins with it. */
+static void want_session(struct node *n, struct node_peer *p, const struct now *now)
+{
+        p->wants_session = !path_best_use(&p->best, now->mono_us);
+        if (!p->wants_session && tunnel_of(n, p))
+                tunnel_want_session(n->tunnel, p->tunnel, now);
+}
+
+void node_want_sessions(struct node *n)
+{
+        const struct now now = node_now(n);
+        struct node_peer *p;
+
+        for (size_t i = 0; (p = table_next(&n->peers, &i));)
+                if (p->wants_session)
+                        want_session(n, p, &now);
+        node_touch(n);
+}
+
 static void handle(struct node *n, const struct dataplane_event *e, const struct now *now)
 {
         struct node_peer *p = e->owner;
@@ -359,8 +383,7 @@ static void handle(struct node *n, const struct dataplane_event *e, const struct
                 if (!p)
                         return;
                 path_data_sent(n->path, &p->key, now);
-                if (tunnel_of(n, p))
-                        tunnel_want_session(n->tunnel, p->tunnel, now);
+                want_session(n, p, now);
                 return;
         case DATAPLANE_TUNNEL:
                 tunnel_event(n->tunnel, e->session_index, e->session_events, now);
