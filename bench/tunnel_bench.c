@@ -41,7 +41,8 @@ static enum err parse_arguments(char **argv, struct arguments *out)
         enum err e;
 
         snprintf(out->tun.name, sizeof(out->tun.name), "%s", argv[1]);
-        if ((e = parse_u64(slice_str(argv[2]), 9000, &mtu)) || (e = parse_u64(slice_str(argv[3]), 65535, &out->port)) ||
+        if ((e = parse_u64(slice_str(argv[2]), 9000, &mtu)) ||
+                (e = parse_u64(slice_str(argv[3]), 65535, &out->port)) ||
                 (e = hex_decode(slice_str(argv[4]), out->secret.b, KEY_LEN)) ||
                 (e = ip_parse(slice_str(argv[5]), &out->own)) ||
                 (e = hex_decode(slice_str(argv[6]), out->peer.b, KEY_LEN)) ||
@@ -79,8 +80,8 @@ static void print_counters(const struct static_node *n)
         dataplane_stats(n->dp, &s);
         printf("tun_reads=%lu out_packets=%lu udp_sends=%lu send_errors=%lu udp_receives=%lu in_packets=%lu "
                "tun_writes=%lu in_replayed=%lu overflow=%lu gso=%d gro=%d\n",
-                s.tun_reads, s.out_packets, s.udp_sends, s.send_errors, s.udp_receives, s.in_packets, s.tun_writes,
-                s.in_replayed, s.in_socket_overflow, s.udp_gso, s.udp_gro);
+                s.tun_reads, s.out_packets, s.udp_sends, s.send_errors, s.udp_receives, s.in_packets,
+                s.tun_writes, s.in_replayed, s.in_socket_overflow, s.udp_gso, s.udp_gro);
 }
 
 int main(int argc, char **argv)
@@ -90,7 +91,9 @@ int main(int argc, char **argv)
         struct diag d = { { 0 } };
 
         if (argc != 9 || parse_arguments(argv, &a) != OK) {
-                fprintf(stderr, "usage: %s TUN MTU PORT SECRET-HEX OWN-IP PEER-HEX PEER-ENDPOINT PEER-PREFIX\n", argv[0]);
+                fprintf(stderr,
+                        "usage: %s TUN MTU PORT SECRET-HEX OWN-IP PEER-HEX PEER-ENDPOINT PEER-PREFIX\n",
+                        argv[0]);
                 return 2;
         }
         signal(SIGTERM, on_signal);

@@ -48,8 +48,8 @@ static uint64_t pseudo_sum(const struct packet *p, size_t l4_len)
 {
         struct slice both = addresses(p);
 
-        return checksum_pseudo(slice_first(both, both.len / 2), slice_after(both, both.len / 2), p->proto,
-                (uint32_t)l4_len);
+        return checksum_pseudo(
+                slice_first(both, both.len / 2), slice_after(both, both.len / 2), p->proto, (uint32_t)l4_len);
 }
 
 /* A merged packet is marked "checksum to be completed", which would turn a bad
@@ -107,9 +107,9 @@ static bool same_flow(const struct coalesce_item *item, const uint8_t *head, con
         struct slice addrs = addresses(p);
 
         return item->is_v6 == (p->version == 6) && item->l4_offset == p->l4_offset &&
-                head[item->is_v6 ? 6 : 9] == p->proto &&
-                memcmp(head + (item->is_v6 ? 8 : 12), addrs.ptr, addrs.len) == 0 &&
-                memcmp(head + item->l4_offset, p->bytes.ptr + p->l4_offset, 4) == 0; /* both ports */
+               head[item->is_v6 ? 6 : 9] == p->proto &&
+               memcmp(head + (item->is_v6 ? 8 : 12), addrs.ptr, addrs.len) == 0 &&
+               memcmp(head + item->l4_offset, p->bytes.ptr + p->l4_offset, 4) == 0; /* both ports */
 }
 
 static bool same_ip_treatment(const struct coalesce_item *item, const uint8_t *head, const uint8_t *b)
@@ -126,13 +126,13 @@ static bool same_tcp_header(const struct coalesce_item *item, const uint8_t *hea
         size_t options = item->header_len - item->l4_offset - 20u;
 
         return item->header_len == p->data_offset && memcmp(a + 8, b + 8, 4) == 0 &&
-                memcmp(a + 20, b + 20, options) == 0;
+               memcmp(a + 20, b + 20, options) == 0;
 }
 
 static bool fits(const struct coalesce_item *item, const struct candidate *cand)
 {
         return item->count < COALESCE_SEGMENTS &&
-                item->header_len + (size_t)item->payload_len + cand->payload_len <= PACKET_MAX;
+               item->header_len + (size_t)item->payload_len + cand->payload_len <= PACKET_MAX;
 }
 
 static bool may_append(const struct coalesce_item *item, const struct candidate *cand)
@@ -148,14 +148,15 @@ static bool may_prepend(const struct coalesce_item *item, const struct candidate
         if (item->kind != COALESCE_TCP || cand->has_psh || cand->seq + cand->payload_len != item->seq_start)
                 return false;
         return cand->payload_len == item->gso_size ||
-                (cand->payload_len > item->gso_size && item->count == 1);
+               (cand->payload_len > item->gso_size && item->count == 1);
 }
 
 /* ---- building the items -------------------------------------------------- */
 
 static uint16_t new_packet(struct coalescer *c, const struct packet *p, uint16_t payload_len)
 {
-        c->packets[c->packet_count] = (struct coalesce_packet){ .bytes = p->bytes, .payload_len = payload_len };
+        c->packets[c->packet_count] =
+                (struct coalesce_packet){ .bytes = p->bytes, .payload_len = payload_len };
         return (uint16_t)c->packet_count++;
 }
 
@@ -185,7 +186,8 @@ static bool join(struct coalescer *c, struct coalesce_item *item, const struct c
 {
         const uint8_t *head = c->packets[item->first].bytes.ptr;
 
-        if (item->kind != cand->kind || !same_ip_treatment(item, head, cand->p->bytes.ptr) || !fits(item, cand))
+        if (item->kind != cand->kind || !same_ip_treatment(item, head, cand->p->bytes.ptr) ||
+                !fits(item, cand))
                 return false;
         if (item->kind == COALESCE_TCP && !same_tcp_header(item, head, cand->p))
                 return false;
@@ -249,7 +251,8 @@ void coalesce_add(struct coalescer *c, const struct packet *p)
         bool may_merge = candidate_of(c, p, &cand);
         uint16_t *slot = &c->slots[slot_of(p)];
         struct coalesce_item *last = *slot ? &c->items[*slot - 1] : NULL;
-        if (may_merge && last && same_flow(last, c->packets[last->first].bytes.ptr, p) && join(c, last, &cand))
+        if (may_merge && last && same_flow(last, c->packets[last->first].bytes.ptr, p) &&
+                join(c, last, &cand))
                 return;
         new_item(c, &cand);
         *slot = (uint16_t)c->item_count;
@@ -280,9 +283,9 @@ static void write_seed(const struct coalesce_item *item, uint8_t *ip, size_t fie
         uint8_t proto = item->kind == COALESCE_TCP ? IP_PROTO_TCP : IP_PROTO_UDP;
         size_t l4_len = item->header_len + (size_t)item->payload_len - item->l4_offset;
 
-        put_be16(ip + field, checksum_fold(checksum_pseudo(slice_make(ip + addr_at, addr_len),
-                                     slice_make(ip + addr_at + addr_len, addr_len), proto,
-                                     (uint32_t)l4_len)));
+        put_be16(
+                ip + field, checksum_fold(checksum_pseudo(slice_make(ip + addr_at, addr_len),
+                                    slice_make(ip + addr_at + addr_len, addr_len), proto, (uint32_t)l4_len)));
 }
 
 static void write_head(const struct coalesce_item *item, const uint8_t *first, uint8_t *head)
@@ -324,7 +327,8 @@ unsigned coalesce_gather(const struct coalescer *c, unsigned i, uint8_t head[sta
         write_head(item, packet->bytes.ptr, head);
         iov[n++] = (struct iovec){ head, VNET_LEN + (size_t)item->header_len };
         for (;; packet = &c->packets[packet->next - 1]) {
-                iov[n++] = (struct iovec){ (void *)(packet->bytes.ptr + item->header_len), packet->payload_len };
+                iov[n++] =
+                        (struct iovec){ (void *)(packet->bytes.ptr + item->header_len), packet->payload_len };
                 if (packet->next == 0)
                         return n;
         }

@@ -20,6 +20,8 @@ struct row {
         bool is_udp, bad_checksum;
 };
 
+enum { PSH = TCP_ACK | TCP_PSH };
+
 #define ROW(seq_, payload_, ...) { .seq = seq_, .payload = payload_, __VA_ARGS__ }
 
 static uint8_t pool[COALESCE_PACKETS][1600];
@@ -54,7 +56,8 @@ static struct packet make(uint8_t *b, const struct row *row)
                         b[40] = row->option;
         }
         uint64_t sum = checksum_pseudo(slice_make(b + 12, 4), slice_make(b + 16, 4), proto, (uint32_t)(len - 20));
-        put_be16(b + 20 + (row->is_udp ? 6 : 16), checksum_finish(checksum_add(sum, slice_make(b + 20, len - 20))));
+        sum = checksum_add(sum, slice_make(b + 20, len - 20));
+        put_be16(b + 20 + (row->is_udp ? 6 : 16), checksum_finish(sum));
         if (row->bad_checksum)
                 b[len - 1] ^= 1;
         assert_int_equal(packet_decode(slice_make(b, len), &p), OK);
@@ -92,10 +95,10 @@ static void tcp_runs(void **state)
         static const struct row gap[] = { ROW(0, 100), ROW(200, 100, .item = 1) };
         static const struct row short_tail[] = { ROW(0, 100), ROW(100, 50), ROW(150, 100, .item = 1) };
         static const struct row longer[] = { ROW(0, 100), ROW(100, 101, .item = 1) };
-        static const struct row psh_ends[] = { ROW(0, 100), ROW(100, 100, .flags = TCP_ACK | TCP_PSH), ROW(200, 100, .item = 1) };
+        static const struct row psh_ends[] = { ROW(0, 100), ROW(100, 100, .flags = PSH), ROW(200, 100, .item = 1) };
         static const struct row swapped[] = { ROW(100, 100), ROW(0, 100), ROW(200, 100) };
         static const struct row swapped_short[] = { ROW(100, 50), ROW(0, 100), ROW(150, 10, .item = 1) };
-        static const struct row swapped_psh[] = { ROW(100, 50), ROW(0, 100, .flags = TCP_ACK | TCP_PSH, .item = 1) };
+        static const struct row swapped_psh[] = { ROW(100, 50), ROW(0, 100, .flags = PSH, .item = 1) };
         CHECK(in_order);
         CHECK(wraps);
         CHECK(gap);

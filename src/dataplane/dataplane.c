@@ -75,7 +75,8 @@ enum err dataplane_publish(struct dataplane *dp, struct dataplane_view *v)
 
 /* ---- sockets ------------------------------------------------------------- */
 
-static enum err open_sockets(struct dataplane *dp, const struct dataplane_udp_options *options, struct diag *diag)
+static enum err open_sockets(
+        struct dataplane *dp, const struct dataplane_udp_options *options, struct diag *diag)
 {
         struct socket_holder *h = calloc(1, sizeof(*h));
 
@@ -110,7 +111,8 @@ static void close_sockets(struct dataplane *dp)
         free(h);
 }
 
-enum err dataplane_rebind(struct dataplane *dp, const struct dataplane_udp_options *options, struct diag *diag)
+enum err dataplane_rebind(
+        struct dataplane *dp, const struct dataplane_udp_options *options, struct diag *diag)
 {
         close_sockets(dp);
         return open_sockets(dp, options, diag);

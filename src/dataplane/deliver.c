@@ -24,7 +24,8 @@ static bool source_belongs_to(struct receiver *r, const struct dataplane_peer *p
 }
 
 /* Has the control thread pass a packet to the sender, which owns the sessions. */
-static void answer(struct receiver *r, const struct tsmp *m, const struct ip_addr *src, const struct ip_addr *dst)
+static void answer(
+        struct receiver *r, const struct tsmp *m, const struct ip_addr *src, const struct ip_addr *dst)
 {
         uint8_t packet[TSMP_PACKET_MAX];
         struct event_record e = { .kind = EVENT_SEND_PACKET };
@@ -71,7 +72,7 @@ static bool is_for_peerapi(const struct receiver *r, const struct packet *p)
         const struct dataplane_view *v = r->view->view;
 
         return is_tcp_syn(p) && p->dst.port != 0 && p->dst.port == peerapi_port(v, &p->dst.ip) &&
-                ip_equal(&p->dst.ip, own_addr(v, p));
+               ip_equal(&p->dst.ip, own_addr(v, p));
 }
 
 /* Tells an IPv4 TCP client at once what it would learn from a timeout. */
@@ -149,9 +150,8 @@ static void write_singly(struct receiver *r, const struct coalesce_item *item)
         const struct coalesce_packet *p = &r->coalescer.packets[item->first];
 
         for (;; p = &r->coalescer.packets[p->next - 1]) {
-                struct iovec iov[2] = {
-                        { (void *)no_offload, VNET_LEN }, { (void *)p->bytes.ptr, p->bytes.len }
-                };
+                struct iovec iov[2] = { { (void *)no_offload, VNET_LEN },
+                        { (void *)p->bytes.ptr, p->bytes.len } };
                 count_add(&r->dp->counters.tun_writes, 1);
                 if (writev(r->dp->tun_fd, iov, 2) < 0)
                         note_write_error(r, errno);

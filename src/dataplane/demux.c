@@ -38,7 +38,8 @@ static enum datagram_kind classify_wireguard(struct slice b)
 
 enum datagram_kind datagram_classify(struct slice b)
 {
-        if (b.len >= STUN_HEADER && (b.ptr[0] & 0xc0) == 0 && b.ptr[1] == 0x01 && get_be32(b.ptr + 4) == STUN_MAGIC)
+        if (b.len >= STUN_HEADER && (b.ptr[0] & 0xc0) == 0 && b.ptr[1] == 0x01 &&
+                get_be32(b.ptr + 4) == STUN_MAGIC)
                 return DATAGRAM_STUN;
         if (b.len >= DISCO_KEY_END && memcmp(b.ptr, disco_magic, sizeof(disco_magic)) == 0)
                 return DATAGRAM_DISCO;

@@ -77,7 +77,8 @@ void dataplane_peer_set_jailed(struct dataplane_peer *p, bool jailed)
         atomic_store_explicit(&p->jailed, jailed, memory_order_relaxed);
 }
 
-enum err dataplane_peer_set_path(struct dataplane *dp, struct dataplane_peer *p, const struct dataplane_path *config)
+enum err dataplane_peer_set_path(
+        struct dataplane *dp, struct dataplane_peer *p, const struct dataplane_path *config)
 {
         struct peer_path *old = published(&p->path), *path = calloc(1, sizeof(*path));
 
@@ -162,12 +163,14 @@ enum err dataplane_session_add(struct dataplane *dp, struct dataplane_peer *peer
         return OK;
 }
 
-void dataplane_session_use(struct dataplane *dp, struct dataplane_peer *peer, struct tunnel_session *s, bool confirm)
+void dataplane_session_use(
+        struct dataplane *dp, struct dataplane_peer *peer, struct tunnel_session *s, bool confirm)
 {
         publish(&peer->session, s);
         /* Should the queue be full, the peer's next packet flushes the stage. */
         if (s)
-                (void)!inbox_push(&dp->sender.in, confirm ? COMMAND_CONFIRM : COMMAND_FLUSH, peer, (struct slice){ 0 });
+                (void)!inbox_push(
+                        &dp->sender.in, confirm ? COMMAND_CONFIRM : COMMAND_FLUSH, peer, (struct slice){ 0 });
 }
 
 void dataplane_session_remove(struct dataplane *dp, struct tunnel_session *s)

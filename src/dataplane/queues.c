@@ -81,7 +81,8 @@ void event_post(struct worker *w, const struct event_record *record, struct slic
                 signal_fd(dp->event_fd);
 }
 
-void event_post_peer(struct worker *w, enum dataplane_event_kind kind, struct dataplane_peer *peer, int errnum)
+void event_post_peer(
+        struct worker *w, enum dataplane_event_kind kind, struct dataplane_peer *peer, int errnum)
 {
         struct event_record r = { .kind = (int)kind, .peer = peer, .errnum = errnum };
 
@@ -90,9 +91,10 @@ void event_post_peer(struct worker *w, enum dataplane_event_kind kind, struct da
 
 void event_post_tunnel(struct worker *w, struct dataplane_peer *peer, uint32_t session_index, unsigned events)
 {
-        struct event_record r = {
-                .kind = DATAPLANE_TUNNEL, .peer = peer, .session_index = session_index, .session_events = events
-        };
+        struct event_record r = { .kind = DATAPLANE_TUNNEL,
+                .peer = peer,
+                .session_index = session_index,
+                .session_events = events };
 
         event_post(w, &r, (struct slice){ 0 });
 }

@@ -37,7 +37,8 @@ static void count_received(struct receiver *r, struct dataplane_peer *peer, uint
         if (r->pending_is_derp)
                 count_add(&c->rx_derp_bytes, wire_bytes);
         else
-                count_add(r->pending_from.ip.family == IP_V6 ? &c->rx_udp6_bytes : &c->rx_udp4_bytes, wire_bytes);
+                count_add(r->pending_from.ip.family == IP_V6 ? &c->rx_udp6_bytes : &c->rx_udp4_bytes,
+                        wire_bytes);
         atomic_store_explicit(&c->last_received_us, r->now_us, memory_order_relaxed);
 }
 
@@ -53,7 +54,8 @@ static void open_with(struct receiver *r, struct session_entry *entry)
         uint64_t packets = 0, bytes = 0, wire_bytes = 0;
         bool is_authentic = false;
 
-        unsigned events = tunnel_session_open(entry->session, r->bulk, r->pending, r->pending_count, r->now_us);
+        unsigned events =
+                tunnel_session_open(entry->session, r->bulk, r->pending, r->pending_count, r->now_us);
         if (events)
                 event_post_tunnel(r->w, entry->peer, entry->index, events);
         for (unsigned i = 0; i < r->pending_count; i++) {
@@ -95,11 +97,12 @@ static void open_pending(struct receiver *r)
 }
 
 /* Messages of one session and source are opened together. */
-static void add_pending(struct receiver *r, uint8_t *msg, size_t len, const struct ip_port *from, bool is_derp)
+static void add_pending(
+        struct receiver *r, uint8_t *msg, size_t len, const struct ip_port *from, bool is_derp)
 {
         uint32_t index = get_le32(msg + 4);
-        bool fits = r->pending_count < OPEN_MAX && index == r->pending_index && is_derp == r->pending_is_derp &&
-                (is_derp || ip_port_equal(from, &r->pending_from));
+        bool fits = r->pending_count < OPEN_MAX && index == r->pending_index &&
+                    is_derp == r->pending_is_derp && (is_derp || ip_port_equal(from, &r->pending_from));
 
         if (!fits)
                 open_pending(r);
@@ -108,13 +111,13 @@ static void add_pending(struct receiver *r, uint8_t *msg, size_t len, const stru
                 r->pending_is_derp = is_derp;
                 r->pending_from = is_derp ? (struct ip_port){ 0 } : *from;
         }
-        r->pending[r->pending_count++] =
-                (struct tunnel_packet){ msg, (uint32_t)(len - TUNNEL_OVERHEAD), OK };
+        r->pending[r->pending_count++] = (struct tunnel_packet){ msg, (uint32_t)(len - TUNNEL_OVERHEAD), OK };
 }
 
 /* ---- datagrams ----------------------------------------------------------- */
 
-static void hand_up(struct receiver *r, enum dataplane_event_kind kind, struct slice bytes, const struct ip_port *from)
+static void hand_up(
+        struct receiver *r, enum dataplane_event_kind kind, struct slice bytes, const struct ip_port *from)
 {
         struct event_record e = { .kind = (int)kind, .from = *from };
 
@@ -157,7 +160,8 @@ static bool read_socket(struct receiver *r, const struct udp_socket *s)
                 struct udp_received d = udp_received_at(&r->udp, i);
                 /* Each piece is looked at: disco may hide among the rest. */
                 for (size_t at = 0; at < d.len; at += d.stride)
-                        take_datagram(r, d.bytes + at, d.len - at < d.stride ? d.len - at : d.stride, &d.from);
+                        take_datagram(
+                                r, d.bytes + at, d.len - at < d.stride ? d.len - at : d.stride, &d.from);
         }
         count_add(&r->dp->counters.in_socket_overflow, (uint32_t)(r->udp.overflow - overflow));
         open_pending(r);

@@ -99,5 +99,5 @@ void ring_release(struct ring *r)
 bool ring_empty(const struct ring *r)
 {
         return atomic_load_explicit(&r->head, memory_order_relaxed) ==
-                atomic_load_explicit(&r->tail, memory_order_seq_cst);
+               atomic_load_explicit(&r->tail, memory_order_seq_cst);
 }

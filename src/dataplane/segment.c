@@ -89,7 +89,7 @@ enum err segment_begin(struct segmenter *s, const struct vnet_header *vnet, stru
         case VNET_GSO_TCP4:
         case VNET_GSO_TCP6:
                 if (s->proto != IP_PROTO_TCP ||
-                    s->is_v6 != ((vnet->gso_type & ~VNET_GSO_ECN) == VNET_GSO_TCP6))
+                        s->is_v6 != ((vnet->gso_type & ~VNET_GSO_ECN) == VNET_GSO_TCP6))
                         return ERR_FORMAT;
                 break;
         case VNET_GSO_UDP:
@@ -109,7 +109,7 @@ size_t segment_max_len(const struct segmenter *s)
         if (s->vnet.gso_type == VNET_GSO_NONE)
                 return whole;
         return s->header_len + (size_t)s->vnet.gso_size < whole ? s->header_len + (size_t)s->vnet.gso_size
-                                                                 : whole;
+                                                                : whole;
 }
 
 size_t segment_left(const struct segmenter *s)
@@ -172,8 +172,7 @@ static void fix_l4_checksum(const struct segmenter *s, uint8_t *out, size_t len)
 
         put_be16(field, 0);
         uint64_t sum = checksum_pseudo(slice_make(out + addr_at, addr_len),
-                                       slice_make(out + addr_at + addr_len, addr_len), s->proto,
-                                       (uint32_t)l4_len);
+                slice_make(out + addr_at + addr_len, addr_len), s->proto, (uint32_t)l4_len);
         uint16_t value = checksum_finish(checksum_add(sum, slice_make(l4, l4_len)));
         put_be16(field, value == 0 && s->proto == IP_PROTO_UDP ? 0xffff : value);
 }

@@ -62,7 +62,8 @@ void batch_make_room(struct sender *s, size_t n, size_t len);
 void batch_flush(struct sender *s);
 
 /* Keeps a copy of a padded packet until the peer has a session. */
-void stage_add(struct sender *s, struct dataplane_peer *peer, const uint8_t *plain, const struct send_cell *cell);
+void stage_add(
+        struct sender *s, struct dataplane_peer *peer, const uint8_t *plain, const struct send_cell *cell);
 /* Puts what is staged into the batch. True if there was something. */
 bool stage_flush(struct sender *s, struct dataplane_peer *peer);
 void stage_drop(struct sender *s, struct dataplane_peer *peer);

@@ -136,7 +136,8 @@ static void send_derp(struct sender *s, struct dataplane_peer *peer, const struc
         count_add(&peer->counters.tx_derp_bytes, sealed->bytes);
 }
 
-static void report_send_error(struct sender *s, struct dataplane_peer *peer, const struct peer_path *path, int e)
+static void report_send_error(
+        struct sender *s, struct dataplane_peer *peer, const struct peer_path *path, int e)
 {
         count_add(&s->dp->counters.send_errors, 1);
         switch (e) {

@@ -65,8 +65,8 @@ struct worker {
 
 /* Each counter is written by one worker only. */
 struct shared_counters {
-        _Atomic uint64_t tun_reads, udp_sends, out_packets, out_bytes, out_no_peer, out_filtered, out_malformed,
-                out_no_path, out_stage_dropped, send_errors;
+        _Atomic uint64_t tun_reads, udp_sends, out_packets, out_bytes, out_no_peer, out_filtered,
+                out_malformed, out_no_path, out_stage_dropped, send_errors;
         _Atomic uint64_t tun_writes, udp_receives, in_packets, in_bytes, in_unknown_session, in_malformed,
                 in_bad_auth, in_replayed, in_bad_source, in_filtered, in_socket_overflow, tun_write_errors;
 };
@@ -117,8 +117,10 @@ struct socket_holder {
 /* Worker side: queues an event; a full queue drops and counts it. */
 void event_post(struct worker *w, const struct event_record *record, struct slice bytes);
 /* The same for what carries no bytes. */
-void event_post_peer(struct worker *w, enum dataplane_event_kind kind, struct dataplane_peer *peer, int errnum);
-void event_post_tunnel(struct worker *w, struct dataplane_peer *peer, uint32_t session_index, unsigned events);
+void event_post_peer(
+        struct worker *w, enum dataplane_event_kind kind, struct dataplane_peer *peer, int errnum);
+void event_post_tunnel(
+        struct worker *w, struct dataplane_peer *peer, uint32_t session_index, unsigned events);
 
 /* Control side: frees r once no worker can see it. */
 void retire(struct dataplane *dp, struct retired *r, void (*release)(struct retired *r));

@@ -17,7 +17,8 @@ static struct staged_packet *stage_take(struct sender *s, struct dataplane_peer 
         return p;
 }
 
-void stage_add(struct sender *s, struct dataplane_peer *peer, const uint8_t *plain, const struct send_cell *cell)
+void stage_add(
+        struct sender *s, struct dataplane_peer *peer, const uint8_t *plain, const struct send_cell *cell)
 {
         uint32_t len = cell->inner_len;
 

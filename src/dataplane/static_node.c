@@ -24,13 +24,13 @@ static void kernel_fill(struct rng *rng, void *out, size_t n)
 
 /* ---- what the tunnel engine wants ---------------------------------------- */
 
-static void send_handshake(void *ctx, struct tunnel_peer *peer, const struct tunnel_source *reply_to,
-        struct slice datagram)
+static void send_handshake(
+        void *ctx, struct tunnel_peer *peer, const struct tunnel_source *reply_to, struct slice datagram)
 {
         struct static_node *n = ctx;
         const struct static_peer *sp = peer ? tunnel_peer_user(peer) : NULL;
         const struct ip_port *to = reply_to && reply_to->via == TUNNEL_VIA_UDP ? &reply_to->addr
-                : sp                                                           ? &sp->endpoint
+                                   : sp                                        ? &sp->endpoint
                                                                                : NULL;
 
         if (to && ip_valid(&to->ip))
@@ -196,8 +196,8 @@ void static_node_stop(struct static_node *n)
         dataplane_stop(n->dp);
 }
 
-enum err static_node_add_peer(struct static_node *n, const struct public_key *key, const struct ip_port *endpoint,
-        const struct ip_prefix *route)
+enum err static_node_add_peer(struct static_node *n, const struct public_key *key,
+        const struct ip_port *endpoint, const struct ip_prefix *route)
 {
         if (n->peer_count == STATIC_PEERS_MAX)
                 return ERR_LIMIT;

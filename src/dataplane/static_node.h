@@ -43,7 +43,8 @@ enum err MUST_USE static_node_add_peer(struct static_node *n, const struct publi
         const struct ip_port *endpoint, const struct ip_prefix *route);
 /* Publishes the routes of all peers with a filter of these rules (JSON) for the
  * node's own address. */
-enum err MUST_USE static_node_publish(struct static_node *n, const struct ip_addr *own, const char *rules_json);
+enum err MUST_USE static_node_publish(
+        struct static_node *n, const struct ip_addr *own, const char *rules_json);
 /* Serves events and timers for at most timeout_ms. */
 void static_node_serve(struct static_node *n, int timeout_ms);
 

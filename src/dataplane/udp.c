@@ -106,7 +106,8 @@ enum err udp_pair_open(const struct dataplane_udp_options *o, struct udp_pair *o
         if (e4 == 0)
                 return OK;
         udp_pair_close(out);
-        return diag_set(diag, ERR_SYS, "cannot open a UDP socket: %s; is another node using the port?", strerror(e4));
+        return diag_set(
+                diag, ERR_SYS, "cannot open a UDP socket: %s; is another node using the port?", strerror(e4));
 }
 
 static void close_socket(struct udp_socket *s)
@@ -211,7 +212,9 @@ static unsigned build_messages(struct outgoing *o, bool gso, size_t bytes_max, c
         for (size_t i = 0; i < n; m++) {
                 size_t run = gso ? gso_run(lens + i, n - i, bytes_max) : 1;
                 struct msghdr *h = &o->msgs[m].msg_hdr;
-                *h = (struct msghdr){ .msg_name = (void *)&to->any, .msg_namelen = to->len, .msg_iov = &o->iov[i] };
+                *h = (struct msghdr){
+                        .msg_name = (void *)&to->any, .msg_namelen = to->len, .msg_iov = &o->iov[i]
+                };
                 h->msg_iovlen = gather(&o->iov[i], datagrams + i, run);
                 if (run > 1)
                         set_segment_len(h, o->control[m], (uint16_t)lens[i]);

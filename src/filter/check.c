@@ -86,7 +86,8 @@ static bool rules_accept_portless(const struct filter_family *f, const struct pa
                         continue;
                 for (size_t k = 0; k < m->dst_count; k++) {
                         const struct filter_dst *d = &m->dsts[k];
-                        if (d->first_port == 0 && d->last_port == UINT16_MAX && addr_range_contains(&d->range, dst))
+                        if (d->first_port == 0 && d->last_port == UINT16_MAX &&
+                                addr_range_contains(&d->range, dst))
                                 return true;
                 }
         }
@@ -100,7 +101,10 @@ static bool is_icmp(const struct packet *p)
         return p->proto == (p->version == 4 ? IP_PROTO_ICMP4 : IP_PROTO_ICMP6);
 }
 
-static bool has_flow_state(const struct packet *p) { return p->proto == IP_PROTO_UDP || p->proto == IP_PROTO_SCTP; }
+static bool has_flow_state(const struct packet *p)
+{
+        return p->proto == IP_PROTO_UDP || p->proto == IP_PROTO_SCTP;
+}
 
 static bool is_tcp_syn(const struct packet *p) { return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN; }
 
@@ -129,8 +133,8 @@ static enum filter_verdict check_rules(const struct filter *f, const struct pack
 }
 
 /* Only acceptance is remembered: a packet of ours may open what was refused. */
-static enum filter_verdict check_rules_cached(const struct filter *f, struct filter_cache *cache,
-        const struct packet *p)
+static enum filter_verdict check_rules_cached(
+        const struct filter *f, struct filter_cache *cache, const struct packet *p)
 {
         bool is_cacheable = (p->proto == IP_PROTO_TCP && !is_tcp_syn(p)) || p->proto == IP_PROTO_UDP;
 
@@ -138,7 +142,7 @@ static enum filter_verdict check_rules_cached(const struct filter *f, struct fil
                 return check_rules(f, p);
         struct flow_key key = flow_key_of(p, &p->src, &p->dst);
         uint64_t h = (key.words[0] ^ key.words[1] ^ key.words[2] * 3 ^ key.words[3] * 5 ^ key.words[4] * 7) *
-                UINT64_C(0x9e3779b97f4a7c15);
+                     UINT64_C(0x9e3779b97f4a7c15);
         struct filter_cache_entry *e = &cache->entries[h >> 57];
         if (e->filter_id == f->id && memcmp(e->words, key.words, sizeof(key.words)) == 0)
                 return e->verdict;
@@ -152,11 +156,12 @@ static enum filter_verdict check_rules_cached(const struct filter *f, struct fil
         return v;
 }
 
-static_assert(sizeof(((struct filter_cache *)0)->entries) / sizeof(struct filter_cache_entry) == 1 << (64 - 57),
+static_assert(
+        sizeof(((struct filter_cache *)0)->entries) / sizeof(struct filter_cache_entry) == 1 << (64 - 57),
         "the hash takes the top bits");
 
-enum filter_verdict filter_check_in(const struct filter *f, struct filter_flows *flows, struct filter_cache *cache,
-        const struct packet *p)
+enum filter_verdict filter_check_in(const struct filter *f, struct filter_flows *flows,
+        struct filter_cache *cache, const struct packet *p)
 {
         enum filter_verdict v = check_first(p);
 

@@ -15,7 +15,8 @@ static inline struct flow_key flow_key_of(const struct packet *p, const struct i
 {
         struct flow_key k;
 
-        k.words[0] = (uint64_t)p->version << 40 | (uint64_t)p->proto << 32 | (uint32_t)src->port << 16 | dst->port;
+        k.words[0] = (uint64_t)p->version << 40 | (uint64_t)p->proto << 32 | (uint32_t)src->port << 16;
+        k.words[0] |= dst->port;
         memcpy(&k.words[1], src->ip.b, 16);
         memcpy(&k.words[3], dst->ip.b, 16);
         return k;

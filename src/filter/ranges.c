@@ -6,7 +6,10 @@
 
 static uint64_t get_be64(const uint8_t *p) { return (uint64_t)get_be32(p) << 32 | get_be32(p + 4); }
 
-static bool less(struct addr_num a, struct addr_num b) { return a.hi < b.hi || (a.hi == b.hi && a.lo < b.lo); }
+static bool less(struct addr_num a, struct addr_num b)
+{
+        return a.hi < b.hi || (a.hi == b.hi && a.lo < b.lo);
+}
 
 static struct addr_num successor(struct addr_num a)
 {

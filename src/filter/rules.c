@@ -40,8 +40,8 @@ static bool peer_has_cap(const struct filter_peer *peer, struct slice cap)
 }
 
 /* "cap:NAME": the own addresses, not the routes, of the peers that have it. */
-static void add_cap_sources(const struct filter_options *o, struct arena *a, struct slice cap,
-        struct rule_sets *sets)
+static void add_cap_sources(
+        const struct filter_options *o, struct arena *a, struct slice cap, struct rule_sets *sets)
 {
         for (size_t i = 0; i < o->peer_count; i++) {
                 const struct filter_peer *peer = &o->peers[i];
@@ -52,7 +52,8 @@ static void add_cap_sources(const struct filter_options *o, struct arena *a, str
         }
 }
 
-static void add_source(const struct filter_options *o, struct arena *a, struct slice text, struct rule_sets *sets)
+static void add_source(
+        const struct filter_options *o, struct arena *a, struct slice text, struct rule_sets *sets)
 {
         struct tailcfg_match m;
 
@@ -77,8 +78,8 @@ static void add_source(const struct filter_options *o, struct arena *a, struct s
         }
 }
 
-static void add_sources(const struct filter_options *o, struct arena *a, const struct tailcfg_filter_rule *rule,
-        struct rule_sets *sets)
+static void add_sources(const struct filter_options *o, struct arena *a,
+        const struct tailcfg_filter_rule *rule, struct rule_sets *sets)
 {
         for (size_t i = 0; i < rule->src_ips.count; i++)
                 add_source(o, a, rule->src_ips.items[i], sets);

@@ -34,9 +34,9 @@ struct dataplane_udp_options {
 };
 
 struct dataplane_options {
-        int tun_fd; /* opened with a vnet header, non-blocking */
+        int tun_fd;      /* opened with a vnet header, non-blocking */
         unsigned tun_mtu;
-        bool no_tun_gro;  /* write packets singly */
+        bool no_tun_gro; /* write packets singly */
         struct dataplane_udp_options udp;
 };
 
@@ -82,7 +82,9 @@ struct dataplane_view {
         struct ip_addr own4, own6;    /* our addresses; IP_NONE where we have none */
         uint16_t peerapi4, peerapi6;  /* its ports on them; 0: none */
         struct public_key disco_key;  /* ours; UDP that carries it inside is a loop */
-        bool shields_up;              /* only chooses the reason in TSMP rejects */
+        /* The filter is the one of shields up: TSMP rejects say so, and when it goes
+         * up, running flows are forgotten. */
+        bool shields_up;
 };
 
 struct dataplane_view *dataplane_view_new(void);
