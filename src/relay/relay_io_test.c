@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "net/dial.h"
@@ -384,6 +385,64 @@ static void a_url_is_asked(void **state)
         http_server_free(verifier);
 }
 
+/* ---- Admission by the node daemon of this machine ------------------------- */
+
+static unsigned whois_status;
+
+static void on_whois(void *ctx, struct http_exchange *x)
+{
+        struct slice addr;
+
+        (void)ctx;
+        assert_true(slice_is(http_request(x)->path, "/localapi/v0/whois"));
+        assert_true(http_query(x, "addr", &addr));
+        assert_true(slice_has_prefix(addr, SLICE_LIT("nodekey:")));
+        http_respond(x, whois_status, "application/json", SLICE_LIT("{}"));
+}
+
+static void on_local_accept(void *ctx, struct net_stream *s)
+{
+        http_serve(ctx, s, NULL);
+}
+
+static void the_local_node_is_asked(void **state)
+{
+        static const struct http_server_calls calls = { .on_request = on_whois };
+        static const struct net_listener_calls accept_calls = { on_local_accept };
+        char path[] = "/tmp/weft-relay-io-XXXXXX", socket_path[64];
+        struct relay_io_config config = { .admission = RELAY_ADMIT_LOCAL, .local_socket = socket_path };
+        struct http_server *daemon;
+        struct net_listener *listener;
+        struct host h;
+        struct node n;
+        struct diag d;
+
+        (void)state;
+        assert_non_null(mkdtemp(path));
+        snprintf(socket_path, sizeof(socket_path), "%s/daemon.sock", path);
+        assert_int_equal(http_server_new(loop, NULL, &calls, NULL, &daemon), OK);
+        assert_int_equal(net_listen_unix(loop, socket_path, 0600, 0, &accept_calls, daemon, &listener, &d), OK);
+        host_start(&h, 1, &config, false);
+
+        whois_status = 200;
+        connect_node(&n, &h, 11, false, false);
+        WAIT_FOR(n.ready == 1);
+        disconnect(&n);
+        whois_status = 404;
+        connect_node(&n, &h, 12, false, false);
+        WAIT_FOR(n.is_closed);
+        assert_int_equal(n.ready, 0);
+        disconnect(&n);
+        net_listener_close(listener); /* no daemon: nobody is let in */
+        connect_node(&n, &h, 11, false, false);
+        WAIT_FOR(n.is_closed);
+        assert_int_equal(n.ready, 0);
+        disconnect(&n);
+        host_stop(&h);
+        http_server_free(daemon);
+        assert_int_equal(rmdir(path), 0);
+}
+
 /* ---- STUN ----------------------------------------------------------------- */
 
 static struct ip_port mapped;
@@ -429,7 +488,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(every_way_in), TEST(a_mesh_of_two),          TEST(the_owner_is_asked),
-                TEST(a_url_is_asked), TEST(stun_tells_our_address),
+                TEST(a_url_is_asked), TEST(the_local_node_is_asked), TEST(stun_tells_our_address),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
