@@ -79,7 +79,7 @@ static void derp(struct relay_io *io, struct http_exchange *x)
 static void probe(struct http_exchange *x)
 {
         if (!is_get(x)) {
-                http_respond_text(x, 405, "bogus probe method\n");
+                http_respond_text(x, 405, "method not allowed\n");
                 return;
         }
         http_add_header_str(x, "Access-Control-Allow-Origin", "*");

@@ -20,7 +20,7 @@ static bool conn_write(void *ctx, struct slice head, struct slice tail)
         struct slice pieces[] = { head, tail };
         size_t need = head.len + tail.len;
 
-        if (net_stream_room(c->stream) < need && net_stream_queued(c->stream) + need > c->write_limit) {
+        if (net_stream_room(c->stream) < need) {
                 /* only what a neighbour that watches has waiting can be that long */
                 c->write_limit = 2 * (net_stream_queued(c->stream) + need);
                 net_stream_set_write_limit(c->stream, c->write_limit);
