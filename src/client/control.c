@@ -255,19 +255,9 @@ void control_client_run(struct control_client *c, const struct now *now)
         timer_run(&c->timers, now);
 }
 
-enum control_login_state control_client_state(const struct control_client *c)
-{
-        return c->login_state;
-}
-
 struct slice control_client_auth_url(const struct control_client *c)
 {
         return c->login_state == CONTROL_WAITS_FOR_URL ? buf_slice(&c->auth.followup) : (struct slice){ 0 };
-}
-
-const struct control_keys *control_client_keys(const struct control_client *c)
-{
-        return &c->keys;
 }
 
 bool control_client_in_poll(const struct control_client *c)

@@ -156,10 +156,8 @@ void control_client_ping_reply(struct control_client *c, const struct now *now, 
 void control_client_c2n_reply(struct control_client *c, const struct now *now, uint64_t ping_id, unsigned status,
                               const char *content_type, struct slice body);
 
-enum control_login_state control_client_state(const struct control_client *c);
 /* Valid while CONTROL_WAITS_FOR_URL; empty otherwise. */
 struct slice control_client_auth_url(const struct control_client *c);
-const struct control_keys *control_client_keys(const struct control_client *c);
 bool control_client_in_poll(const struct control_client *c);
 
 #endif

@@ -31,7 +31,7 @@
 #include "json/writer.h"
 
 /* What we announce: everything below is implemented, peer relays (121) are not. */
-enum { TAILCFG_CAPVER = 119, TAILCFG_CAPVER_MIN = 113 };
+enum { TAILCFG_CAPVER = 119 };
 
 enum tailcfg_opt_bool { TAILCFG_UNSET, TAILCFG_FALSE, TAILCFG_TRUE };
 
