@@ -596,13 +596,6 @@ unsigned derp_pool_ready(const struct derp_pool *p)
         return n;
 }
 
-bool derp_pool_is_ready(const struct derp_pool *p, uint16_t region)
-{
-        const struct derp_conn *c = find(p, region);
-
-        return c && c->is_ready;
-}
-
 const char *derp_pool_trouble(const struct derp_pool *p)
 {
         return p->trouble;

@@ -37,9 +37,8 @@ void derp_pool_send(struct derp_pool *p, uint16_t home, uint16_t heard, const st
 void derp_pool_reset(struct derp_pool *p);
 void derp_pool_set_network_up(struct derp_pool *p, bool up);
 
-/* How many are logged in; and whether that region is. */
+/* How many are logged in. */
 unsigned derp_pool_ready(const struct derp_pool *p);
-bool derp_pool_is_ready(const struct derp_pool *p, uint16_t region);
 /* Why the home relay cannot be reached, a sentence, or "". */
 const char *derp_pool_trouble(const struct derp_pool *p);
 

@@ -340,15 +340,6 @@ static void get_dns_config(struct call *c)
         tailcfg_dns_config_write(&w, dns);
 }
 
-static void get_no_warning(struct call *c)
-{
-        struct json_writer w = answer_json(c, NULL);
-
-        json_object_open(&w);
-        json_field_str(&w, "Warning", "");
-        json_object_close(&w);
-}
-
 static void get_peer_by_id(struct call *c)
 {
         const struct tailcfg_node *n = NULL;
@@ -399,8 +390,6 @@ static const struct endpoint {
         { "ping", "POST", ANYONE, post_ping },
         { "derpmap", "GET", ANYONE, get_derp_map },
         { "dns-config", "GET", READ, get_dns_config },
-        { "check-ip-forwarding", "GET", READ, get_no_warning },
-        { "check-udp-gro-forwarding", "GET", READ, get_no_warning },
         { "peer-by-id", "GET", READ, get_peer_by_id },
         { "user-profile", "GET", READ, get_user_profile },
 };

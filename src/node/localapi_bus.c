@@ -80,36 +80,3 @@ void localapi_ping_write(struct json_writer *w, const struct localapi_ping_resul
                 json_field_bool(w, "IsLocalIP", true);
         json_object_close(w);
 }
-
-enum err localapi_ping_decode(struct slice json, struct arena *arena, struct localapi_ping_result *out)
-{
-        struct json_reader r;
-        struct slice name;
-
-        *out = (struct localapi_ping_result){ 0 };
-        json_reader_init(&r, json, arena);
-        json_object_begin(&r);
-        while (json_member(&r, &name)) {
-                if (slice_is(name, "NodeIP"))
-                        out->node_ip = json_string(&r);
-                else if (slice_is(name, "NodeName"))
-                        out->node_name = json_string(&r);
-                else if (slice_is(name, "Err"))
-                        out->err = json_string(&r);
-                else if (slice_is(name, "Endpoint"))
-                        out->endpoint = json_string(&r);
-                else if (slice_is(name, "DERPRegionCode"))
-                        out->derp_code = json_string(&r);
-                else if (slice_is(name, "LatencySeconds")) {
-                        double s = json_double(&r);
-                        if (s < 0 || s > 1e6)
-                                json_fail(&r, ERR_RANGE, "latency");
-                        else
-                                out->latency_us = (uint64_t)(s * 1e6);
-                } else if (slice_is(name, "IsLocalIP"))
-                        out->is_local_ip = json_bool(&r);
-                else
-                        json_skip(&r);
-        }
-        return json_finish(&r);
-}

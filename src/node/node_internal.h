@@ -161,10 +161,8 @@ void node_want_sessions(struct node *n);
 /* node_network.c */
 enum err MUST_USE node_network_start(struct node *n, struct diag *diag);
 void node_network_stop(struct node *n);
-void node_read_network(struct node *n, bool rebound);
 void node_rebind(struct node *n, const char *why);
 void node_resolve_relays(struct node *n);
-void node_cancel_resolves(struct node *n);
 
 /* node_portmap.c */
 void node_find_gateway(struct path_network *net); /* net->locals are there already */

@@ -67,7 +67,7 @@ static uint64_t fingerprint(const struct os_network *net, const struct path_netw
         return hash;
 }
 
-void node_read_network(struct node *n, bool rebound)
+static void read_network(struct node *n, bool rebound)
 {
         struct arena arena = ARENA_INIT(NETWORK_MEMORY);
         struct path_local *locals = ARENA_ARRAY(&arena, PATH_LOCALS_MAX, struct path_local);
@@ -120,59 +120,8 @@ void node_rebind(struct node *n, const char *why)
         derp_pool_reset(n->relays);
         if (n->control)
                 control_io_network_changed(n->control);
-        node_read_network(n, true);
+        read_network(n, true);
         node_resolve_relays(n);
-}
-
-/* ---- the monitor --------------------------------------------------------------------------- */
-
-static void monitor_ready(void *ctx, int events)
-{
-        struct node *n = ctx;
-
-        (void)events;
-        if (!os_monitor_drain(n->monitor, n->has_tun ? n->tun.ifindex : 0))
-                return;
-        if (timer_armed(&n->monitor_timer)) { /* act first, then hold for a second */
-                n->monitor_pending = true;
-                return;
-        }
-        node_read_network(n, false);
-        net_timer_start(n->loop, &n->monitor_timer, SETTLE_MS);
-}
-
-static void monitor_settled(struct timer *t, const struct now *now)
-{
-        struct node *n = container_of(t, struct node, monitor_timer);
-
-        (void)now;
-        if (!n->monitor_pending)
-                return;
-        n->monitor_pending = false;
-        node_read_network(n, false);
-}
-
-enum err node_network_start(struct node *n, struct diag *diag)
-{
-        n->monitor_timer.fire = monitor_settled;
-        n->monitor = os_monitor_new(diag);
-        if (!n->monitor)
-                return ERR_SYS;
-        enum err err = net_poll_start(n->loop, os_monitor_fd(n->monitor), NET_POLL_READ, monitor_ready, n,
-                &n->monitor_poll);
-        if (err)
-                return diag_set(diag, err, "cannot watch the network: %s", err_str(err));
-        node_read_network(n, false);
-        return OK;
-}
-
-void node_network_stop(struct node *n)
-{
-        net_timer_stop(n->loop, &n->monitor_timer);
-        net_poll_stop(n->monitor_poll);
-        if (n->monitor)
-                os_monitor_free(n->monitor);
-        node_cancel_resolves(n);
 }
 
 /* ---- addresses of relays that the map only names ---------------------------------------------- */
@@ -217,12 +166,21 @@ static void resolve(struct node *n, uint16_t region, size_t index, struct slice 
                 resolve_free(r);
 }
 
+static void cancel_resolves(struct node *n)
+{
+        list_each_safe (it, &n->resolves) {
+                struct relay_resolve *r = container_of(it, struct relay_resolve, link);
+                net_resolve_cancel(r->resolve);
+                resolve_free(r);
+        }
+}
+
 void node_resolve_relays(struct node *n)
 {
         const struct tailcfg_derp_map *map = netmap_derp_map(backend_netmap(n->backend));
         struct ip_addr ip;
 
-        node_cancel_resolves(n);
+        cancel_resolves(n);
         for (size_t i = 0; map && i < map->regions.count; i++) {
                 const struct tailcfg_derp_region *r = &map->regions.items[i];
                 for (size_t k = 0; k < r->nodes.count; k++) {
@@ -234,11 +192,53 @@ void node_resolve_relays(struct node *n)
         }
 }
 
-void node_cancel_resolves(struct node *n)
+/* ---- the monitor --------------------------------------------------------------------------- */
+
+static void monitor_ready(void *ctx, int events)
 {
-        list_each_safe (it, &n->resolves) {
-                struct relay_resolve *r = container_of(it, struct relay_resolve, link);
-                net_resolve_cancel(r->resolve);
-                resolve_free(r);
+        struct node *n = ctx;
+
+        (void)events;
+        if (!os_monitor_drain(n->monitor, n->has_tun ? n->tun.ifindex : 0))
+                return;
+        if (timer_armed(&n->monitor_timer)) { /* act first, then hold for a second */
+                n->monitor_pending = true;
+                return;
         }
+        read_network(n, false);
+        net_timer_start(n->loop, &n->monitor_timer, SETTLE_MS);
+}
+
+static void monitor_settled(struct timer *t, const struct now *now)
+{
+        struct node *n = container_of(t, struct node, monitor_timer);
+
+        (void)now;
+        if (!n->monitor_pending)
+                return;
+        n->monitor_pending = false;
+        read_network(n, false);
+}
+
+enum err node_network_start(struct node *n, struct diag *diag)
+{
+        n->monitor_timer.fire = monitor_settled;
+        n->monitor = os_monitor_new(diag);
+        if (!n->monitor)
+                return ERR_SYS;
+        enum err err = net_poll_start(n->loop, os_monitor_fd(n->monitor), NET_POLL_READ, monitor_ready, n,
+                &n->monitor_poll);
+        if (err)
+                return diag_set(diag, err, "cannot watch the network: %s", err_str(err));
+        read_network(n, false);
+        return OK;
+}
+
+void node_network_stop(struct node *n)
+{
+        net_timer_stop(n->loop, &n->monitor_timer);
+        net_poll_stop(n->monitor_poll);
+        if (n->monitor)
+                os_monitor_free(n->monitor);
+        cancel_resolves(n);
 }

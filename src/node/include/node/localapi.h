@@ -63,7 +63,5 @@ struct localapi_ping_result {
         bool is_local_ip;
 };
 void localapi_ping_write(struct json_writer *w, const struct localapi_ping_result *r);
-/* The same, read back by the command line. */
-enum err MUST_USE localapi_ping_decode(struct slice json, struct arena *arena, struct localapi_ping_result *out);
 
 #endif
