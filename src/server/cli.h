@@ -139,6 +139,8 @@ int cli_apikeys_delete(struct cli *cli);
 int cli_auth_register(struct cli *cli);
 int cli_auth_reject(struct cli *cli);
 
+int cli_policy_check(struct cli *cli);
+
 /* Body text and paths of requests. */
 struct slice cli_json_end(struct cli *cli, struct json_writer *w); /* closes the object */
 struct json_writer cli_json_begin(struct cli *cli);
