@@ -32,9 +32,11 @@ struct tailcfg_strings set_tokens(const struct ipset *s, struct arena *a)
         return as_strings(&v);
 }
 
-static void push_dst(struct rule *r, struct arena *a, struct slice text, struct ip_range range, bool is_any, const struct ip_spec *ip)
+static void push_dst(struct rule *r, struct arena *a, struct slice text, struct ip_range range, bool is_any,
+        const struct ip_spec *ip)
 {
-        VEC_EACH(struct port_range, ports, &ip->ports) {
+        VEC_EACH(struct port_range, ports, &ip->ports)
+        {
                 struct rule_dst *d = VEC_PUSH(&r->dsts, a, struct rule_dst);
                 if (d)
                         *d = (struct rule_dst){ text, range, is_any, *ports };
@@ -52,7 +54,8 @@ static struct slice prefix_text(const struct ip_prefix *p, bool cidr_form, struc
         return arena_copy(a, slice_str(text));
 }
 
-void rule_add_dsts(struct rule *r, struct arena *a, const struct ipset *set, const struct ip_spec *ip, bool cidr_form)
+void rule_add_dsts(
+        struct rule *r, struct arena *a, const struct ipset *set, const struct ip_spec *ip, bool cidr_form)
 {
         for (size_t i = 0; i < set->count; i++) {
                 struct ip_range rest = set->items[i];
@@ -64,22 +67,26 @@ void rule_add_dsts(struct rule *r, struct arena *a, const struct ipset *set, con
 }
 
 /* The official service writes these as ranges, not as prefixes. */
-static void add_internet_dsts(struct rule *r, struct arena *a, const struct ipset *internet, const struct ip_spec *ip)
+static void add_internet_dsts(
+        struct rule *r, struct arena *a, const struct ipset *internet, const struct ip_spec *ip)
 {
         for (size_t i = 0; i < internet->count; i++)
                 push_dst(r, a, ip_range_text(&internet->items[i], a), internet->items[i], false, ip);
 }
 
-void rule_add_self_dsts(struct rule *r, struct arena *a, const struct policy_node *n, const struct ip_spec *ip)
+void rule_add_self_dsts(
+        struct rule *r, struct arena *a, const struct policy_node *n, const struct ip_spec *ip)
 {
         const struct ip_addr *own[] = { &n->ipv4, &n->ipv6 };
 
-        VEC_EACH(struct port_range, ports, &ip->ports) {
+        VEC_EACH(struct port_range, ports, &ip->ports)
+        {
                 for (size_t i = 0; i < 2; i++) {
                         struct ip_prefix p = ip_host_prefix(*own[i]);
                         struct rule_dst *d = ip_valid(own[i]) ? VEC_PUSH(&r->dsts, a, struct rule_dst) : NULL;
                         if (d)
-                                *d = (struct rule_dst){ prefix_text(&p, false, a), ip_range_of(&p), false, *ports };
+                                *d = (struct rule_dst){ prefix_text(&p, false, a), ip_range_of(&p), false,
+                                        *ports };
                 }
         }
 }
@@ -88,7 +95,8 @@ void rule_finish(struct rule *r, struct arena *a)
 {
         struct buf key = BUF_INIT(64 << 20);
 
-        VEC_EACH(struct rule_dst, d, &r->dsts) {
+        VEC_EACH(struct rule_dst, d, &r->dsts)
+        {
                 if (d->is_any) {
                         struct ip_prefix v4 = { { .family = IP_V4 }, 0 }, v6 = { { .family = IP_V6 }, 0 };
                         ipset_add_prefix(&r->dst, a, &v4);
@@ -98,7 +106,7 @@ void rule_finish(struct rule *r, struct arena *a)
                 }
         }
         VEC_EACH(struct rule_cap, c, &r->caps)
-                ipset_add_set(&r->dst, a, c->dsts);
+        ipset_add_set(&r->dst, a, c->dsts);
         ipset_sort(&r->dst);
         buf_printf(&key, "%d", r->proto);
         for (size_t i = 0; i < r->src_ips.count; i++) {
@@ -116,14 +124,15 @@ void rule_finish(struct rule *r, struct arena *a)
 static bool has_token(const struct vec *tokens, struct slice text)
 {
         VEC_EACH(struct slice, t, tokens)
-                if (slice_equal(*t, text))
-                        return true;
+        if (slice_equal(*t, text))
+                return true;
         return false;
 }
 
 static void push_routes(struct policy_state *st, struct vec *tokens, struct ipset *meaning)
 {
-        VEC_EACH(struct ip_prefix, p, &st->approved) {
+        VEC_EACH(struct ip_prefix, p, &st->approved)
+        {
                 push_slice(tokens, &st->arena, prefix_text(p, true, &st->arena));
                 ipset_add_prefix(meaning, &st->arena, p);
         }
@@ -134,7 +143,8 @@ static void compile_sources(struct policy_state *st, struct compiled_grant *cg)
         struct vec tokens = { 0 };
         bool any = false, everything = false;
 
-        VEC_EACH(struct alias, s, &cg->g->src) {
+        VEC_EACH(struct alias, s, &cg->g->src)
+        {
                 any |= s->kind == ALIAS_WILDCARD;
                 everything |= s->autogroup == AUTOGROUP_DANGER_ALL;
                 ipset_add_set(&cg->src, &st->arena, state_resolve(st, s));
@@ -152,9 +162,10 @@ static void compile_sources(struct policy_state *st, struct compiled_grant *cg)
         /* Beside `*` the other sources are named again where they are not yet. */
         struct vec full = { 0 };
         VEC_EACH(struct slice, t, &tokens)
-                push_slice(&full, &st->arena, *t);
+        push_slice(&full, &st->arena, *t);
         if (any && !everything) {
-                VEC_EACH(struct alias, s, &cg->g->src) {
+                VEC_EACH(struct alias, s, &cg->g->src)
+                {
                         const struct ipset *set = state_resolve(st, s);
                         for (size_t i = 0; s->kind != ALIAS_WILDCARD && i < set->count; i++) {
                                 struct slice text = ip_range_text(&set->items[i], &st->arena);
@@ -173,7 +184,9 @@ static struct rule *new_rule(struct policy_state *st, struct compiled_grant *cg,
         struct rule *r = VEC_PUSH(&cg->rules, &st->arena, struct rule);
 
         if (r)
-                *r = (struct rule){ .src_ips = cg->src_ips, .src = &cg->src_meaning, .proto = ip ? ip->proto : -1 };
+                *r = (struct rule){
+                        .src_ips = cg->src_ips, .src = &cg->src_meaning, .proto = ip ? ip->proto : -1
+                };
         return r;
 }
 
@@ -184,7 +197,8 @@ static void compile_ip(struct policy_state *st, struct compiled_grant *cg, const
 
         if (cg->src_ips.count == 0 || !(r = new_rule(st, cg, ip)))
                 return;
-        VEC_EACH(struct alias, d, &cg->g->dst) {
+        VEC_EACH(struct alias, d, &cg->g->dst)
+        {
                 if (d->kind == ALIAS_WILDCARD)
                         push_dst(r, &st->arena, SLICE_LIT("*"), none, true, ip);
                 else if (d->autogroup == AUTOGROUP_INTERNET)
@@ -208,7 +222,8 @@ const struct tailcfg_cap *companion_of(const struct app_cap *cap)
         return slice_is(cap->name, "tailscale.com/cap/relay") ? &relay : NULL;
 }
 
-static void compile_companion(struct policy_state *st, struct compiled_grant *cg, const struct tailcfg_cap *cap)
+static void compile_companion(
+        struct policy_state *st, struct compiled_grant *cg, const struct tailcfg_cap *cap)
 {
         struct rule *r = new_rule(st, cg, NULL);
         struct rule_cap *c = r ? VEC_PUSH(&r->caps, &st->arena, struct rule_cap) : NULL;
@@ -219,7 +234,7 @@ static void compile_companion(struct policy_state *st, struct compiled_grant *cg
         if (!c || !src)
                 return;
         VEC_EACH(struct alias, d, &cg->g->dst)
-                any |= d->kind == ALIAS_WILDCARD;
+        any |= d->kind == ALIAS_WILDCARD;
         ipset_add_set(src, &st->arena, &cg->dst_all);
         ipset_sort(src);
         push_tokens(&tokens, &st->arena, src);
@@ -236,7 +251,8 @@ static const struct tailcfg_cap *make_cap_map(struct policy_state *st, const str
 {
         struct tailcfg_cap *caps = ARENA_ARRAY(&st->arena, app->count, struct tailcfg_cap), *c = caps;
 
-        VEC_EACH(struct app_cap, from, app) {
+        VEC_EACH(struct app_cap, from, app)
+        {
                 if (!caps)
                         return NULL;
                 *c++ = (struct tailcfg_cap){ from->name, { from->values.items, from->values.count } };
@@ -250,16 +266,19 @@ static void compile_app(struct policy_state *st, struct compiled_grant *cg)
 
         if (cg->dst_sets.count == 0 || !cg->cap_map || !(r = new_rule(st, cg, NULL)))
                 return;
-        VEC_EACH(struct ipset *, set, &cg->dst_sets) {
+        VEC_EACH(struct ipset *, set, &cg->dst_sets)
+        {
                 struct rule_cap *c = VEC_PUSH(&r->caps, &st->arena, struct rule_cap);
                 if (c)
                         *c = (struct rule_cap){ *set, cg->cap_map, cg->g->app.count };
         }
         rule_finish(r, &st->arena);
-        for (const char *const *order = (const char *const[]){ "tailscale.com/cap/drive", "tailscale.com/cap/relay", NULL }; *order; order++)
+        for (const char *const *order =
+                        (const char *const[]){ "tailscale.com/cap/drive", "tailscale.com/cap/relay", NULL };
+                *order; order++)
                 VEC_EACH(struct app_cap, cap, &cg->g->app)
-                        if (slice_is(cap->name, *order))
-                                compile_companion(st, cg, companion_of(cap));
+        if (slice_is(cap->name, *order))
+                compile_companion(st, cg, companion_of(cap));
 }
 
 static void compile_grant(struct policy_state *st, const struct grant *g)
@@ -270,13 +289,15 @@ static void compile_grant(struct policy_state *st, const struct grant *g)
                 return;
         cg->g = g;
         compile_sources(st, cg);
-        VEC_EACH(struct alias, d, &g->dst) {
+        VEC_EACH(struct alias, d, &g->dst)
+        {
                 cg->has_internet |= d->autogroup == AUTOGROUP_INTERNET;
                 if (d->autogroup == AUTOGROUP_SELF) {
                         cg->has_self = st->has_self = true;
                         continue;
                 }
-                const struct ipset *set = state_resolve(st, d), **added = VEC_PUSH(&cg->dst_sets, &st->arena, const struct ipset *);
+                const struct ipset *set = state_resolve(st, d),
+                                   **added = VEC_PUSH(&cg->dst_sets, &st->arena, const struct ipset *);
                 if (added)
                         *added = set;
                 if (d->autogroup != AUTOGROUP_INTERNET)
@@ -296,7 +317,7 @@ static void compile_rules(struct policy_state *st, struct compiled_grant *cg)
         if (g->via.count || g->src.count == 0 || g->dst.count == 0)
                 return;
         VEC_EACH(struct ip_spec, ip, &g->ip)
-                compile_ip(st, cg, ip);
+        compile_ip(st, cg, ip);
         if (g->app.count)
                 compile_app(st, cg);
 }
@@ -307,7 +328,8 @@ static void add_range(struct ipset *s, struct arena *a, const char *prefix_text_
 {
         struct ip_prefix p, q;
 
-        if (ip_prefix_parse(slice_str(prefix_text_or_range), &p) != OK || ip_prefix_parse(slice_str(last), &q) != OK)
+        if (ip_prefix_parse(slice_str(prefix_text_or_range), &p) != OK ||
+                ip_prefix_parse(slice_str(last), &q) != OK)
                 abort(); /* the constants below are prefixes */
         struct ip_range r = ip_range_of(&p);
         r.last = ip_range_of(&q).last;
@@ -346,8 +368,9 @@ static void compile_default(struct policy_state *st)
                 return;
         *dst = *src = (struct alias){ .kind = ALIAS_WILDCARD, .text = SLICE_LIT("*") };
         if (st->p->is_empty)
-                *src = (struct alias){ .kind = ALIAS_AUTOGROUP, .text = SLICE_LIT("autogroup:danger-all"),
-                                       .autogroup = AUTOGROUP_DANGER_ALL };
+                *src = (struct alias){ .kind = ALIAS_AUTOGROUP,
+                        .text = SLICE_LIT("autogroup:danger-all"),
+                        .autogroup = AUTOGROUP_DANGER_ALL };
         ip->proto = -1;
         *ports = (struct port_range){ 0, 65535 };
         compile_grant(st, g);
@@ -356,13 +379,15 @@ static void compile_default(struct policy_state *st)
 void state_compile(struct policy_state *st)
 {
         VEC_EACH(struct grant, g, &st->p->grants)
-                compile_grant(st, g);
+        compile_grant(st, g);
         if (!st->p->has_rules)
                 compile_default(st);
         for (size_t i = 0; i < st->grants.count; i++)
                 compile_rules(st, &((struct compiled_grant *)st->grants.items)[i]);
-        VEC_EACH(struct compiled_grant, cg, &st->grants) {
-                VEC_EACH(struct rule, r, &cg->rules) {
+        VEC_EACH(struct compiled_grant, cg, &st->grants)
+        {
+                VEC_EACH(struct rule, r, &cg->rules)
+                {
                         const struct rule **added = VEC_PUSH(&st->rules, &st->arena, const struct rule *);
                         if (added)
                                 *added = r;

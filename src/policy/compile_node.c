@@ -19,7 +19,8 @@ static void push_special(struct policy_state *st, struct node_info *info, const 
         push_rule(st, info, r);
 }
 
-static struct rule *own_rule(struct policy_state *st, const struct tailcfg_strings *src_ips, const struct ipset *src, int proto)
+static struct rule *own_rule(
+        struct policy_state *st, const struct tailcfg_strings *src_ips, const struct ipset *src, int proto)
 {
         struct rule *r = ARENA_NEW(&st->arena, struct rule);
 
@@ -47,7 +48,8 @@ static void node_addresses(const struct policy_node *n, struct ipset *s, struct 
         ipset_sort(s);
 }
 
-static void push_cap(struct policy_state *st, struct rule *r, const struct policy_node *n, const struct tailcfg_cap *caps, size_t count)
+static void push_cap(struct policy_state *st, struct rule *r, const struct policy_node *n,
+        const struct tailcfg_cap *caps, size_t count)
 {
         struct ipset *dsts = ARENA_NEW(&st->arena, struct ipset);
         struct rule_cap *c = dsts ? VEC_PUSH(&r->caps, &st->arena, struct rule_cap) : NULL;
@@ -60,22 +62,24 @@ static void push_cap(struct policy_state *st, struct rule *r, const struct polic
 
 /* The app part: one entry per device of the user, then the companions, whose
  * direction is reversed. */
-static void self_app(struct policy_state *st, struct node_info *info, const struct compiled_grant *cg, const struct vec *own,
-                     const struct tailcfg_strings *src_ips, const struct ipset *src)
+static void self_app(struct policy_state *st, struct node_info *info, const struct compiled_grant *cg,
+        const struct vec *own, const struct tailcfg_strings *src_ips, const struct ipset *src)
 {
         struct rule *r = own_rule(st, src_ips, src, -1);
         struct ipset *all = ARENA_NEW(&st->arena, struct ipset);
 
         if (!r || !all)
                 return;
-        VEC_EACH(size_t, i, own) {
+        VEC_EACH(size_t, i, own)
+        {
                 push_cap(st, r, &st->w->nodes[*i], cg->cap_map, cg->g->app.count);
                 node_addresses(&st->w->nodes[*i], all, &st->arena);
         }
         rule_finish(r, &st->arena);
         push_special(st, info, r);
         struct tailcfg_strings all_tokens = set_tokens(all, &st->arena);
-        VEC_EACH(struct app_cap, cap, &cg->g->app) {
+        VEC_EACH(struct app_cap, cap, &cg->g->app)
+        {
                 const struct tailcfg_cap *companion = companion_of(cap);
                 struct rule *back = companion ? own_rule(st, &all_tokens, all, -1) : NULL;
                 struct rule_cap *c = back ? VEC_PUSH(&back->caps, &st->arena, struct rule_cap) : NULL;
@@ -95,17 +99,18 @@ static void self_rules(struct policy_state *st, struct node_info *info, const st
         if (!src)
                 return;
         VEC_EACH(size_t, i, own)
-                if (node_in_set(&st->w->nodes[*i], &cg->src))
-                        node_addresses(&st->w->nodes[*i], src, &st->arena);
+        if (node_in_set(&st->w->nodes[*i], &cg->src))
+                node_addresses(&st->w->nodes[*i], src, &st->arena);
         if (src->count == 0)
                 return;
         struct tailcfg_strings src_ips = set_tokens(src, &st->arena);
-        VEC_EACH(struct ip_spec, ip, &cg->g->ip) {
+        VEC_EACH(struct ip_spec, ip, &cg->g->ip)
+        {
                 struct rule *r = own_rule(st, &src_ips, src, ip->proto);
                 if (!r)
                         return;
                 VEC_EACH(size_t, i, own)
-                        rule_add_self_dsts(r, &st->arena, &st->w->nodes[*i], ip);
+                rule_add_self_dsts(r, &st->arena, &st->w->nodes[*i], ip);
                 rule_finish(r, &st->arena);
                 push_special(st, info, r);
         }
@@ -118,15 +123,16 @@ static void self_rules(struct policy_state *st, struct node_info *info, const st
 bool node_carries_via(const struct policy_node *n, const struct grant *g)
 {
         VEC_EACH(struct alias, v, &g->via)
-                for (size_t i = 0; i < n->tag_count; i++)
-                        if (slice_equal(v->text, n->tags[i]))
-                                return true;
+        for (size_t i = 0; i < n->tag_count; i++)
+                if (slice_equal(v->text, n->tags[i]))
+                        return true;
         return false;
 }
 
 static bool overlaps_routes(const struct node_info *info, const struct ip_range *r)
 {
-        VEC_EACH(struct ip_prefix, p, &info->routes) {
+        VEC_EACH(struct ip_prefix, p, &info->routes)
+        {
                 struct ip_range route = ip_range_of(p);
                 if (ip_range_overlaps(&route, r))
                         return true;
@@ -134,10 +140,11 @@ static bool overlaps_routes(const struct node_info *info, const struct ip_range 
         return false;
 }
 
-static void via_dsts(struct policy_state *st, const struct node_info *info, const struct compiled_grant *cg, struct rule *r,
-                     const struct ip_spec *ip)
+static void via_dsts(struct policy_state *st, const struct node_info *info, const struct compiled_grant *cg,
+        struct rule *r, const struct ip_spec *ip)
 {
-        VEC_EACH(struct alias, d, &cg->g->dst) {
+        VEC_EACH(struct alias, d, &cg->g->dst)
+        {
                 const struct ipset *set = state_resolve(st, d);
                 bool literal = d->kind == ALIAS_PREFIX || d->kind == ALIAS_HOST || d->kind == ALIAS_WILDCARD;
                 for (size_t i = 0; literal && i < set->count; i++) {
@@ -160,7 +167,8 @@ static void via_rules(struct policy_state *st, struct node_info *info, const str
 
         if (!node_carries_via(info->node, cg->g) || cg->via_src_ips.count == 0)
                 return;
-        VEC_EACH(struct ip_spec, ip, specs) {
+        VEC_EACH(struct ip_spec, ip, specs)
+        {
                 struct rule *r = own_rule(st, &cg->via_src_ips, &cg->src_meaning, ip->proto);
                 if (!r)
                         return;
@@ -181,9 +189,10 @@ void state_compile_node(struct policy_state *st, size_t node)
         info->has_rules = (st->has_self && is_persons) || (st->has_via && is_tagged(info->node));
         if (!info->has_rules)
                 return;
-        VEC_EACH(struct compiled_grant, cg, &st->grants) {
+        VEC_EACH(struct compiled_grant, cg, &st->grants)
+        {
                 VEC_EACH(struct rule, r, &cg->rules)
-                        push_rule(st, info, r);
+                push_rule(st, info, r);
                 if (cg->has_self && is_persons && !cg->g->via.count)
                         self_rules(st, info, cg);
                 if (cg->g->via.count)

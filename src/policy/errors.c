@@ -84,7 +84,8 @@ void policy_errors_write(const struct policy_errors *errors, struct buf *out)
 /* The line around pos, at most as much of it as fits a terminal. */
 static void show_line(struct slice text, const struct policy_error *e, struct buf *out)
 {
-        size_t pos = e->pos < text.len ? e->pos : text.len, start = pos - (e->column - 1), from = start, end = pos;
+        size_t pos = e->pos < text.len ? e->pos : text.len, start = pos - (e->column - 1), from = start,
+               end = pos;
 
         while (end < text.len && text.ptr[end] != '\n' && text.ptr[end] != '\r' && end - start < 4096)
                 end++;
@@ -101,7 +102,8 @@ static void show_line(struct slice text, const struct policy_error *e, struct bu
         buf_append_str(out, "^\n");
 }
 
-void policy_errors_show(const struct policy_errors *errors, struct slice text, const char *name, struct buf *out)
+void policy_errors_show(
+        const struct policy_errors *errors, struct slice text, const char *name, struct buf *out)
 {
         for (size_t i = 0; i < errors->count; i++) {
                 const struct policy_error *e = &errors->items[i];

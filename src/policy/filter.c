@@ -18,25 +18,29 @@ static bool keeps_dst(const struct policy_state *st, const struct node_info *n, 
         if (node_in_set(n->node, &own))
                 return true;
         VEC_EACH(struct ip_prefix, route, &n->routes)
-                if (ipset_overlaps_prefix(&own, route))
-                        return true;
+        if (ipset_overlaps_prefix(&own, route))
+                return true;
         return n->is_exit && ipset_covers_range(&st->internet, &d->range);
 }
 
-static void keep_dsts(const struct policy_state *st, const struct node_info *n, const struct rule *r, struct group *g, struct arena *a)
+static void keep_dsts(const struct policy_state *st, const struct node_info *n, const struct rule *r,
+        struct group *g, struct arena *a)
 {
-        VEC_EACH(struct rule_dst, d, &r->dsts) {
-                struct tailcfg_dst_port *out = keeps_dst(st, n, d) ? VEC_PUSH(&g->dsts, a, struct tailcfg_dst_port) : NULL;
+        VEC_EACH(struct rule_dst, d, &r->dsts)
+        {
+                struct tailcfg_dst_port *out =
+                        keeps_dst(st, n, d) ? VEC_PUSH(&g->dsts, a, struct tailcfg_dst_port) : NULL;
                 if (out)
-                        *out = (struct tailcfg_dst_port){ .ip = d->text, .ports = { d->ports.first, d->ports.last } };
+                        *out = (struct tailcfg_dst_port){ .ip = d->text,
+                                .ports = { d->ports.first, d->ports.last } };
         }
 }
 
 static void push_prefix(struct vec *v, struct arena *a, const struct ip_prefix *p)
 {
         VEC_EACH(struct ip_prefix, old, v)
-                if (ip_prefix_equal(old, p))
-                        return;
+        if (ip_prefix_equal(old, p))
+                return;
         struct ip_prefix *added = VEC_PUSH(v, a, struct ip_prefix);
         if (added)
                 *added = *p;
@@ -48,7 +52,8 @@ static void keep_caps(const struct node_info *n, const struct rule *r, struct gr
 {
         const struct ip_addr *own[] = { &n->node->ipv4, &n->node->ipv6 };
 
-        VEC_EACH(struct rule_cap, c, &r->caps) {
+        VEC_EACH(struct rule_cap, c, &r->caps)
+        {
                 struct vec dsts = { 0 };
                 for (size_t i = 0; i < 2; i++) {
                         struct ip_prefix host = ip_host_prefix(*own[i]);
@@ -61,10 +66,11 @@ static void keep_caps(const struct node_info *n, const struct rule *r, struct gr
                         bool done = false;
                         while (ip_range_next_prefix(&rest, &done, &p))
                                 VEC_EACH(struct ip_prefix, route, &n->routes)
-                                        if (ip_prefix_overlaps(route, &p))
-                                                push_prefix(&dsts, a, &p);
+                        if (ip_prefix_overlaps(route, &p))
+                                push_prefix(&dsts, a, &p);
                 }
-                struct tailcfg_cap_grant *out = dsts.count ? VEC_PUSH(&g->caps, a, struct tailcfg_cap_grant) : NULL;
+                struct tailcfg_cap_grant *out =
+                        dsts.count ? VEC_PUSH(&g->caps, a, struct tailcfg_cap_grant) : NULL;
                 if (!out)
                         continue;
                 qsort(dsts.items, dsts.count, sizeof(struct ip_prefix), by_prefix);
@@ -100,7 +106,8 @@ static void emit(const struct vec *order, struct arena *a, struct tailcfg_filter
 {
         struct vec rules = { 0 };
 
-        VEC_EACH(struct group *, at, order) {
+        VEC_EACH(struct group *, at, order)
+        {
                 const struct group *g = *at;
                 struct tailcfg_filter_rule *r = NULL;
                 if (g->dsts.count || g->caps.count)
@@ -119,13 +126,15 @@ static void emit(const struct vec *order, struct arena *a, struct tailcfg_filter
         *out = (struct tailcfg_filter_rules){ rules.count ? rules.items : TAILCFG_EMPTY, rules.count };
 }
 
-enum err policy_state_filter(const struct policy_state *st, size_t node, struct arena *a, struct tailcfg_filter_rules *out)
+enum err policy_state_filter(
+        const struct policy_state *st, size_t node, struct arena *a, struct tailcfg_filter_rules *out)
 {
         const struct node_info *n = &st->nodes[node];
         struct table groups = TABLE_INIT(0);
         struct vec order = { 0 };
 
-        VEC_EACH(struct rule *, at, state_rules_of(st, node)) {
+        VEC_EACH(struct rule *, at, state_rules_of(st, node))
+        {
                 const struct rule *r = *at;
                 struct group *g = r->is_silent ? NULL : group_for(&groups, &order, r, a);
                 if (!g || !concerns(n, r))

@@ -51,7 +51,8 @@ enum err hujson_to_json(struct slice text, uint8_t *out, size_t *error_pos, cons
                 if (is_comment(text, i)) {
                         size_t end = comment_end(text, i);
                         *error_pos = i;
-                        *why = end ? "the comment is not valid UTF-8" : "unexpected EOF: the comment is not ended";
+                        *why = end ? "the comment is not valid UTF-8"
+                                   : "unexpected EOF: the comment is not ended";
                         if (!end)
                                 return ERR_SHORT;
                         if (!utf8_valid(slice_make(text.ptr + i, end - i)))
@@ -61,8 +62,8 @@ enum err hujson_to_json(struct slice text, uint8_t *out, size_t *error_pos, cons
                                         out[i] = ' ';
                         continue;
                 }
-                if ((c == '}' || c == ']') && last == ',' && before_comma && before_comma != ',' && before_comma != '[' &&
-                    before_comma != '{' && before_comma != ':')
+                if ((c == '}' || c == ']') && last == ',' && before_comma && before_comma != ',' &&
+                        before_comma != '[' && before_comma != '{' && before_comma != ':')
                         out[comma] = ' ';
                 if (c == ',') {
                         before_comma = last;

@@ -31,7 +31,8 @@ struct ip_range ip_range_of(const struct ip_prefix *p)
         struct ip_prefix masked = ip_prefix_masked(*p);
         ip_num first = num_of(&masked.ip);
 
-        return (struct ip_range){ masked.ip.family, first, first | host_mask(ip_bits(&masked.ip) - masked.bits) };
+        return (struct ip_range){ masked.ip.family, first,
+                first | host_mask(ip_bits(&masked.ip) - masked.bits) };
 }
 
 bool ip_range_overlaps(const struct ip_range *a, const struct ip_range *b)
@@ -96,7 +97,8 @@ void ipset_sort(struct ipset *s)
         qsort(s->items, s->count, sizeof(s->items[0]), by_first);
         for (size_t i = 1; i < s->count; i++) {
                 struct ip_range *last = &s->items[kept], *next = &s->items[i];
-                bool joins = last->family == next->family && (next->first <= last->last || next->first - 1 == last->last);
+                bool joins = last->family == next->family &&
+                             (next->first <= last->last || next->first - 1 == last->last);
                 if (!joins)
                         s->items[++kept] = *next;
                 else if (next->last > last->last)
@@ -156,7 +158,8 @@ bool ipset_covers_range(const struct ipset *s, const struct ip_range *r)
 {
         size_t i = lower_bound(s, r->family, r->first);
 
-        return i < s->count && s->items[i].family == r->family && s->items[i].first <= r->first && s->items[i].last >= r->last;
+        return i < s->count && s->items[i].family == r->family && s->items[i].first <= r->first &&
+               s->items[i].last >= r->last;
 }
 
 bool ipset_covers(const struct ipset *s, const struct ipset *part)

@@ -13,11 +13,11 @@ static void parse_randomize(struct parser *ps)
 
 static void parse_sections(struct parser *ps)
 {
-        static const char *const names[] = { "acls", "grants", "groups", "hosts", "tagOwners", "autoApprovers",
-                                             "nodeAttrs", "ssh", "tests", "sshTests", "randomizeClientPort", NULL };
-        static void (*const sections[])(struct parser *) = { parse_acls, parse_grants, parse_groups, parse_hosts,
-                                                             parse_tag_owners, parse_auto_approvers, parse_node_attrs,
-                                                             parse_ssh, parse_tests, parse_ssh_tests, parse_randomize };
+        static const char *const names[] = { "acls", "grants", "groups", "hosts", "tagOwners",
+                "autoApprovers", "nodeAttrs", "ssh", "tests", "sshTests", "randomizeClientPort", NULL };
+        static void (*const sections[])(struct parser *) = { parse_acls, parse_grants, parse_groups,
+                parse_hosts, parse_tag_owners, parse_auto_approvers, parse_node_attrs, parse_ssh, parse_tests,
+                parse_ssh_tests, parse_randomize };
         uint32_t seen = 0;
         int i;
 
@@ -32,8 +32,10 @@ static void order_grants(struct policy *p)
         struct vec ordered = { 0 };
 
         for (int acls = 0; acls < 2; acls++) {
-                VEC_EACH(struct grant, g, &p->grants) {
-                        struct grant *to = g->is_acl == acls ? VEC_PUSH(&ordered, &p->arena, struct grant) : NULL;
+                VEC_EACH(struct grant, g, &p->grants)
+                {
+                        struct grant *to =
+                                g->is_acl == acls ? VEC_PUSH(&ordered, &p->arena, struct grant) : NULL;
                         if (to)
                                 *to = *g;
                 }
@@ -58,12 +60,14 @@ static void parse_all(struct parser *ps, struct slice text)
         json_reader_init(&ps->r, ps->p->json, ps->a);
         parse_sections(ps);
         if (json_finish(&ps->r) != OK)
-                policy_error_add(ps->errors, ps->r.error_pos, "parsing HuJSON: %s", ps->r.error ? ps->r.error : err_str(ps->r.status));
+                policy_error_add(ps->errors, ps->r.error_pos, "parsing HuJSON: %s",
+                        ps->r.error ? ps->r.error : err_str(ps->r.status));
         else
                 order_grants(ps->p);
 }
 
-struct policy *policy_parse(struct slice text, const struct policy_settings *settings, struct policy_errors *errors)
+struct policy *policy_parse(
+        struct slice text, const struct policy_settings *settings, struct policy_errors *errors)
 {
         struct policy *p = calloc(1, sizeof(*p));
         struct parser ps = { .p = p, .a = p ? &p->arena : NULL, .errors = errors };
@@ -99,16 +103,13 @@ void policy_free(struct policy *p)
         free(p);
 }
 
-bool policy_is_empty(const struct policy *p)
-{
-        return p->is_empty;
-}
+bool policy_is_empty(const struct policy *p) { return p->is_empty; }
 
 static const struct named *find_named(const struct vec *v, struct slice name)
 {
         VEC_EACH(struct named, n, v)
-                if (slice_equal(n->name, name))
-                        return n;
+        if (slice_equal(n->name, name))
+                return n;
         return NULL;
 }
 
@@ -125,7 +126,7 @@ const struct named *policy_tag(const struct policy *p, struct slice name)
 const struct host *policy_host(const struct policy *p, struct slice name)
 {
         VEC_EACH(struct host, h, &p->hosts)
-                if (slice_equal(h->name, name))
-                        return h;
+        if (slice_equal(h->name, name))
+                return h;
         return NULL;
 }

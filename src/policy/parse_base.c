@@ -73,7 +73,8 @@ int parse_member(struct parser *ps, const char *const *names, uint32_t *seen, bo
                         return i;
                 }
                 if (names[i])
-                        policy_error_add(ps->errors, before, "duplicate object member name \"%.*s\"", SLICE_ARGS(name));
+                        policy_error_add(ps->errors, before, "duplicate object member name \"%.*s\"",
+                                SLICE_ARGS(name));
                 else if (!allow_hash || name.len == 0 || name.ptr[0] != '#')
                         policy_error_add(ps->errors, before, "unknown field: \"%.*s\"", SLICE_ARGS(name));
                 json_skip(&ps->r);
@@ -110,7 +111,8 @@ void parse_aliases(struct parser *ps, struct vec *out)
         struct vec texts = { 0 };
 
         parse_texts(ps, &texts, "a list of strings was expected");
-        VEC_EACH(struct text, t, &texts) {
+        VEC_EACH(struct text, t, &texts)
+        {
                 struct alias alias;
                 const char *why = NULL;
                 if (!alias_parse(slice_trim(t->s), t->pos, &alias, ps->a, &why)) {

@@ -5,7 +5,8 @@
 static bool is_letter(uint8_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 /* A map from names to lists of strings. */
-static void parse_named(struct parser *ps, struct vec *out, const char *what, const char *value_what, bool null_is_error)
+static void parse_named(
+        struct parser *ps, struct vec *out, const char *what, const char *value_what, bool null_is_error)
 {
         struct table seen = TABLE_INIT(0);
         struct slice name;
@@ -21,7 +22,8 @@ static void parse_named(struct parser *ps, struct vec *out, const char *what, co
                         break;
                 *n = (struct named){ .name = name, .pos = pos };
                 if (table_put(&seen, name, ps, &old) == OK && old)
-                        policy_error_add(ps->errors, pos, "duplicate object member name \"%.*s\"", SLICE_ARGS(name));
+                        policy_error_add(
+                                ps->errors, pos, "duplicate object member name \"%.*s\"", SLICE_ARGS(name));
                 if (null_is_error && json_peek(&ps->r) == JSON_NULL)
                         policy_error_add(ps->errors, pos, "%s", value_what);
                 struct vec members = { 0 };
@@ -35,7 +37,8 @@ static const struct named *last_by_name(const struct vec *v, const struct named 
 {
         const struct named *best = NULL;
 
-        VEC_EACH(struct named, n, v) {
+        VEC_EACH(struct named, n, v)
+        {
                 if (before && slice_compare(n->name, before->name) >= 0)
                         continue;
                 if (!best || slice_compare(n->name, best->name) > 0)
@@ -49,11 +52,13 @@ static const struct named *last_by_name(const struct vec *v, const struct named 
 static void check_nesting(struct parser *ps, const struct vec *groups)
 {
         for (const struct named *g = last_by_name(groups, NULL); g; g = last_by_name(groups, g)) {
-                VEC_EACH(struct text, m, &g->members) {
+                VEC_EACH(struct text, m, &g->members)
+                {
                         if (!slice_has_prefix(m->s, SLICE_LIT("group:")))
                                 continue;
-                        policy_error_add(ps->errors, m->pos, "groups[\"%.*s\"]: \"%.*s\": group members cannot be recursive",
-                                         SLICE_ARGS(g->name), SLICE_ARGS(m->s));
+                        policy_error_add(ps->errors, m->pos,
+                                "groups[\"%.*s\"]: \"%.*s\": group members cannot be recursive",
+                                SLICE_ARGS(g->name), SLICE_ARGS(m->s));
                         return;
                 }
         }
@@ -63,15 +68,20 @@ void parse_groups(struct parser *ps)
 {
         bool nested = false;
 
-        parse_named(ps, &ps->p->groups, "groups must be an object", "group value must be an array of users", true);
-        VEC_EACH(struct named, g, &ps->p->groups) {
+        parse_named(ps, &ps->p->groups, "groups must be an object", "group value must be an array of users",
+                true);
+        VEC_EACH(struct named, g, &ps->p->groups)
+        {
                 if (!slice_has_prefix(g->name, SLICE_LIT("group:")))
-                        policy_error_add(ps->errors, g->pos, "group must start with 'group:', got: \"%.*s\"", SLICE_ARGS(g->name));
-                VEC_EACH(struct text, m, &g->members) {
+                        policy_error_add(ps->errors, g->pos, "group must start with 'group:', got: \"%.*s\"",
+                                SLICE_ARGS(g->name));
+                VEC_EACH(struct text, m, &g->members)
+                {
                         if (slice_has_prefix(m->s, SLICE_LIT("group:")))
                                 nested = true;
                         else if (slice_find(m->s, '@') == m->s.len)
-                                policy_error_add(ps->errors, m->pos, "username must contain @, got: \"%.*s\"", SLICE_ARGS(m->s));
+                                policy_error_add(ps->errors, m->pos, "username must contain @, got: \"%.*s\"",
+                                        SLICE_ARGS(m->s));
                 }
         }
         if (nested)
@@ -108,25 +118,31 @@ void parse_hosts(struct parser *ps)
                         break;
                 *h = (struct host){ .name = name, .pos = t.pos };
                 if (table_put(&seen, name, ps, &old) == OK && old)
-                        policy_error_add(ps->errors, t.pos, "duplicate object member name \"%.*s\"", SLICE_ARGS(name));
+                        policy_error_add(
+                                ps->errors, t.pos, "duplicate object member name \"%.*s\"", SLICE_ARGS(name));
                 if (slice_find(name, ':') < name.len || slice_find(name, '@') < name.len || name.len == 0)
                         policy_error_add(ps->errors, t.pos, "invalid hostname: \"%.*s\"", SLICE_ARGS(name));
                 if (!parse_host_value(t.s, &h->prefix))
-                        policy_error_add(ps->errors, t.pos, "hostname contains invalid IP address: hostname \"%.*s\" address \"%.*s\"",
-                                         SLICE_ARGS(name), SLICE_ARGS(t.s));
+                        policy_error_add(ps->errors, t.pos,
+                                "hostname contains invalid IP address: hostname \"%.*s\" address \"%.*s\"",
+                                SLICE_ARGS(name), SLICE_ARGS(t.s));
         }
         table_fini(&seen);
 }
 
 void parse_tag_owners(struct parser *ps)
 {
-        parse_named(ps, &ps->p->tag_owners, "tagOwners must be an object", "tag owners must be a list of strings", false);
-        VEC_EACH(struct named, t, &ps->p->tag_owners) {
+        parse_named(ps, &ps->p->tag_owners, "tagOwners must be an object",
+                "tag owners must be a list of strings", false);
+        VEC_EACH(struct named, t, &ps->p->tag_owners)
+        {
                 if (!slice_has_prefix(t->name, SLICE_LIT("tag:")))
-                        policy_error_add(ps->errors, t->pos, "tag must start with 'tag:', got: \"%.*s\"", SLICE_ARGS(t->name));
+                        policy_error_add(ps->errors, t->pos, "tag must start with 'tag:', got: \"%.*s\"",
+                                SLICE_ARGS(t->name));
                 else if (t->name.len < 5 || !is_letter(t->name.ptr[4]))
-                        policy_error_add(ps->errors, t->pos, "tagOwners[\"%.*s\"]: tag names must start with a letter, after 'tag:'",
-                                         SLICE_ARGS(t->name));
+                        policy_error_add(ps->errors, t->pos,
+                                "tagOwners[\"%.*s\"]: tag names must start with a letter, after 'tag:'",
+                                SLICE_ARGS(t->name));
         }
 }
 
@@ -134,12 +150,14 @@ static void parse_approve_routes(struct parser *ps)
 {
         struct vec *routes = &ps->p->approve_routes;
 
-        parse_named(ps, routes, "autoApprovers.routes must be an object", "approvers must be a list of strings", false);
+        parse_named(ps, routes, "autoApprovers.routes must be an object",
+                "approvers must be a list of strings", false);
         for (size_t i = 0; i < routes->count; i++) {
                 struct named *n = &((struct named *)routes->items)[i];
                 if (ip_prefix_parse(n->name, &n->prefix) != OK)
-                        policy_error_add(ps->errors, n->pos, "autoApprovers.routes: \"%.*s\" is not a prefix such as 10.0.0.0/8",
-                                         SLICE_ARGS(n->name));
+                        policy_error_add(ps->errors, n->pos,
+                                "autoApprovers.routes: \"%.*s\" is not a prefix such as 10.0.0.0/8",
+                                SLICE_ARGS(n->name));
                 else
                         n->prefix = ip_prefix_masked(n->prefix);
         }
@@ -170,13 +188,15 @@ static void parse_ip_pool(struct parser *ps)
         struct ip_prefix reserved[] = { { ip_v4(100, 100, 100, 0), 24 }, { ip_v4(100, 115, 92, 0), 23 } };
 
         parse_texts(ps, &texts, "ipPool must be a list of strings");
-        VEC_EACH(struct text, t, &texts) {
+        VEC_EACH(struct text, t, &texts)
+        {
                 struct ip_prefix p;
                 if (ip_prefix_parse(t->s, &p) != OK)
                         policy_error_add(ps->errors, t->pos, "\"%.*s\": invalid address", SLICE_ARGS(t->s));
-                else if (p.bits < cgnat.bits || !ip_prefix_overlaps(&p, &cgnat) || ip_prefix_overlaps(&p, &reserved[0]) ||
-                         ip_prefix_overlaps(&p, &reserved[1]))
-                        policy_error_add(ps->errors, t->pos, "IPPool(%.*s): network within reserved range", SLICE_ARGS(t->s));
+                else if (p.bits < cgnat.bits || !ip_prefix_overlaps(&p, &cgnat) ||
+                         ip_prefix_overlaps(&p, &reserved[0]) || ip_prefix_overlaps(&p, &reserved[1]))
+                        policy_error_add(ps->errors, t->pos, "IPPool(%.*s): network within reserved range",
+                                SLICE_ARGS(t->s));
         }
 }
 

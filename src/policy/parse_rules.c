@@ -22,7 +22,8 @@ static void parse_action(struct parser *ps)
         struct text t = parse_text(ps, "action must be a string");
 
         if (t.s.ptr && !slice_is(t.s, "accept"))
-                policy_error_add(ps->errors, t.pos, "action=\"%.*s\" is not supported: invalid ACL action", SLICE_ARGS(t.s));
+                policy_error_add(ps->errors, t.pos, "action=\"%.*s\" is not supported: invalid ACL action",
+                        SLICE_ARGS(t.s));
 }
 
 static void parse_acl_dst(struct parser *ps, const struct text *t, struct vec *out)
@@ -67,9 +68,10 @@ static void add_acl(struct parser *ps, const struct vec *dsts, const struct gran
         bool all_autogroups = true;
 
         VEC_EACH(struct acl_dst, d, dsts)
-                all_autogroups &= d->alias.kind == ALIAS_AUTOGROUP;
+        all_autogroups &= d->alias.kind == ALIAS_AUTOGROUP;
         for (int pass = 0; pass < 2; pass++) {
-                VEC_EACH(struct acl_dst, d, dsts) {
+                VEC_EACH(struct acl_dst, d, dsts)
+                {
                         int in_pass = !all_autogroups && d->alias.autogroup == AUTOGROUP_SELF;
                         if (in_pass == pass)
                                 add_acl_grant(ps, d, acl, proto);
@@ -81,13 +83,15 @@ static void check_proto_ports(struct parser *ps, const struct text *proto, int n
 {
         if (proto_has_ports(number))
                 return;
-        VEC_EACH(struct acl_dst, d, dsts) {
-                VEC_EACH(struct port_range, r, &d->ports) {
+        VEC_EACH(struct acl_dst, d, dsts)
+        {
+                VEC_EACH(struct port_range, r, &d->ports)
+                {
                         if (r->first == 0 && r->last == 65535)
                                 continue;
                         policy_error_add(ps->errors, proto->pos,
-                                         "protocol does not support specific ports: \"%.*s\", only \"*\" is allowed",
-                                         SLICE_ARGS(proto->s));
+                                "protocol does not support specific ports: \"%.*s\", only \"*\" is allowed",
+                                SLICE_ARGS(proto->s));
                         return;
                 }
         }
@@ -117,7 +121,7 @@ static void parse_acl(struct parser *ps)
                         parse_texts(ps, &dst_texts, "dst must be a list of strings");
         }
         VEC_EACH(struct text, t, &dst_texts)
-                parse_acl_dst(ps, t, &dsts);
+        parse_acl_dst(ps, t, &dsts);
         if (!proto_parse(proto.s, true, &number, ps->a, &why)) {
                 policy_error_add(ps->errors, proto.pos, "%s", why ? why : "out of memory");
                 return;
@@ -141,7 +145,8 @@ static void parse_ip(struct parser *ps, struct vec *out)
         struct vec texts = { 0 };
 
         parse_texts(ps, &texts, "ip must be a list of strings");
-        VEC_EACH(struct text, t, &texts) {
+        VEC_EACH(struct text, t, &texts)
+        {
                 struct ip_spec spec;
                 const char *why = NULL;
                 if (!ip_spec_parse(t->s, &spec, ps->a, &why)) {
@@ -161,7 +166,8 @@ static void check_cap_name(struct parser *ps, struct slice name, size_t pos)
 
         for (size_t i = 0; i + 3 <= name.len; i++) {
                 if (memcmp(name.ptr + i, "://", 3) == 0) {
-                        policy_error_add(ps->errors, pos, "capability name must have the form {domain}/{path}");
+                        policy_error_add(
+                                ps->errors, pos, "capability name must have the form {domain}/{path}");
                         return;
                 }
         }
@@ -183,8 +189,9 @@ static void parse_app(struct parser *ps, struct vec *out)
         while (json_member(&ps->r, &name)) {
                 size_t pos = parse_pos(ps);
                 VEC_EACH(struct app_cap, other, out)
-                        if (slice_equal(other->name, name))
-                                policy_error_add(ps->errors, pos, "duplicate object member name \"%.*s\"", SLICE_ARGS(name));
+                if (slice_equal(other->name, name))
+                        policy_error_add(
+                                ps->errors, pos, "duplicate object member name \"%.*s\"", SLICE_ARGS(name));
                 check_cap_name(ps, name, pos);
                 struct app_cap *cap = VEC_PUSH(out, ps->a, struct app_cap);
                 if (!cap)
@@ -194,7 +201,8 @@ static void parse_app(struct parser *ps, struct vec *out)
                         continue;
                 json_array_begin(&ps->r);
                 while (json_element(&ps->r)) {
-                        struct slice raw = json_raw(&ps->r), *value = VEC_PUSH(&cap->values, ps->a, struct slice);
+                        struct slice raw = json_raw(&ps->r),
+                                     *value = VEC_PUSH(&cap->values, ps->a, struct slice);
                         if (value)
                                 *value = raw;
                 }
@@ -205,8 +213,8 @@ static void parse_via(struct parser *ps, struct vec *out)
 {
         parse_aliases(ps, out);
         VEC_EACH(struct alias, v, out)
-                if (v->kind != ALIAS_TAG)
-                        policy_error_add(ps->errors, v->pos, "via can only be a tag");
+        if (v->kind != ALIAS_TAG)
+                policy_error_add(ps->errors, v->pos, "via can only be a tag");
 }
 
 static void parse_grant(struct parser *ps)

@@ -10,7 +10,8 @@ static void check_action(struct parser *ps, const struct text *action, size_t ru
 
         *is_check = slice_is(s, "check");
         if (!action->s.ptr || action->s.len == 0)
-                policy_error_add(ps->errors, action->pos ? action->pos : rule_pos, "action must be specified");
+                policy_error_add(
+                        ps->errors, action->pos ? action->pos : rule_pos, "action must be specified");
         else if (!*is_check && !slice_is(s, "accept"))
                 policy_error_add(ps->errors, action->pos, "\"%.*s\" is not a valid action", SLICE_ARGS(s));
 }
@@ -56,13 +57,14 @@ static void check_texts(struct parser *ps, const struct ssh_rule *rule)
                         policy_error_add(ps->errors, u->pos, "user \"%.*s\" is not valid", SLICE_ARGS(u->s));
         }
         VEC_EACH(struct text, e, &rule->accept_env)
-                if (e->s.len == 0)
-                        policy_error_add(ps->errors, e->pos, "acceptEnv values cannot be empty");
+        if (e->s.len == 0)
+                policy_error_add(ps->errors, e->pos, "acceptEnv values cannot be empty");
 }
 
 static void parse_ssh_rule(struct parser *ps)
 {
-        static const char *const names[] = { "action", "src", "dst", "users", "checkPeriod", "acceptEnv", NULL };
+        static const char *const names[] = { "action", "src", "dst", "users", "checkPeriod", "acceptEnv",
+                NULL };
         struct ssh_rule rule = { .pos = parse_pos(ps) };
         struct text action = { 0 }, period = { 0 };
         uint32_t seen = 0;
@@ -132,7 +134,8 @@ void parse_tests(struct parser *ps)
                         else if (i == 1)
                                 t.proto = parse_test_proto(ps);
                         else
-                                parse_texts(ps, i == 2 ? &t.accept : &t.deny, "a list of strings was expected");
+                                parse_texts(
+                                        ps, i == 2 ? &t.accept : &t.deny, "a list of strings was expected");
                 }
                 struct policy_test *added = VEC_PUSH(&ps->p->tests, ps->a, struct policy_test);
                 if (added)

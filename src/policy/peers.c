@@ -13,21 +13,18 @@ static bool reaches(const struct ipset *s, const struct node_info *n)
         if (node_in_set(n->node, s))
                 return true;
         VEC_EACH(struct ip_prefix, route, &n->routes)
-                if (ipset_overlaps_prefix(s, route))
-                        return true;
+        if (ipset_overlaps_prefix(s, route))
+                return true;
         return false;
 }
 
-bool rule_has_src(const struct rule *r, const struct node_info *n)
-{
-        return reaches(r->src, n);
-}
+bool rule_has_src(const struct rule *r, const struct node_info *n) { return reaches(r->src, n); }
 
 bool rule_has_dst(const struct policy_state *st, const struct rule *r, const struct node_info *n)
 {
-        return reaches(&r->dst, n) ||
-                (n->is_exit && (ipset_covers_range(&r->dst, &st->all.items[0]) || ipset_covers_range(&r->dst, &st->all.items[1]) ||
-                                ipset_covers(&r->dst, &st->internet)));
+        return reaches(&r->dst, n) || (n->is_exit && (ipset_covers_range(&r->dst, &st->all.items[0]) ||
+                                                             ipset_covers_range(&r->dst, &st->all.items[1]) ||
+                                                             ipset_covers(&r->dst, &st->internet)));
 }
 
 static void set_bit(uint8_t *bits, size_t i) { bits[i / 8] |= (uint8_t)(1u << i % 8); }
@@ -43,7 +40,8 @@ static void add_identity(const struct policy_state *st, const struct node_info *
                 buf_append(key, &n->node->user_id, sizeof(n->node->user_id));
         if (own)
                 buf_append(key, &n->node->id, sizeof(n->node->id));
-        VEC_EACH(struct compiled_grant, cg, &st->grants) {
+        VEC_EACH(struct compiled_grant, cg, &st->grants)
+        {
                 if (cg->has_self || cg->g->via.count)
                         buf_append_byte(key, reaches(&cg->src_meaning, n));
                 if (cg->g->via.count)
@@ -63,7 +61,8 @@ static void classify(struct policy_state *st, struct table *seen, size_t node)
                 return;
         }
         memset(bits, 0, 2 * bytes + 1);
-        VEC_EACH(struct rule *, r, &st->rules) {
+        VEC_EACH(struct rule *, r, &st->rules)
+        {
                 if (rule_has_src(*r, n))
                         set_bit(bits, i);
                 if (rule_has_dst(st, *r, n))
@@ -76,7 +75,8 @@ static void classify(struct policy_state *st, struct table *seen, size_t node)
                 n->class = known->id;
         } else {
                 struct slice kept = arena_copy(&st->arena, buf_slice(&key));
-                struct node_class *c = ARENA_NEW(&st->arena, struct node_class), **added = VEC_PUSH(&st->classes, &st->arena, struct node_class *);
+                struct node_class *c = ARENA_NEW(&st->arena, struct node_class),
+                                  **added = VEC_PUSH(&st->classes, &st->arena, struct node_class *);
                 if (c && added && kept.ptr && table_put(seen, kept, c, NULL) == OK) {
                         n->class = (uint32_t)(st->classes.count - 1);
                         *c = (struct node_class){ n->class, node, kept.ptr, kept.ptr + bytes, bytes };
@@ -97,11 +97,13 @@ void state_classify(struct policy_state *st)
         table_fini(&seen);
 }
 
-static bool special_access(const struct policy_state *st, const struct node_info *own, const struct node_info *other)
+static bool special_access(
+        const struct policy_state *st, const struct node_info *own, const struct node_info *other)
 {
         VEC_EACH(struct rule *, r, &own->special)
-                if ((rule_has_src(*r, own) && rule_has_dst(st, *r, other)) || (rule_has_src(*r, other) && rule_has_dst(st, *r, own)))
-                        return true;
+        if ((rule_has_src(*r, own) && rule_has_dst(st, *r, other)) ||
+                (rule_has_src(*r, other) && rule_has_dst(st, *r, own)))
+                return true;
         return false;
 }
 
@@ -122,7 +124,8 @@ bool policy_state_sees(const struct policy_state *st, size_t a, size_t b)
 {
         const struct node_info *x = &st->nodes[a], *y = &st->nodes[b];
 
-        return a != b && (meet(class_at(st, x->class), class_at(st, y->class)) || special_access(st, x, y) || special_access(st, y, x));
+        return a != b && (meet(class_at(st, x->class), class_at(st, y->class)) || special_access(st, x, y) ||
+                                 special_access(st, y, x));
 }
 
 bool policy_state_classes_see(const struct policy_state *st, uint32_t a, uint32_t b)
@@ -133,12 +136,6 @@ bool policy_state_classes_see(const struct policy_state *st, uint32_t a, uint32_
         return meet(x, y) || special_access(st, nx, ny) || special_access(st, ny, nx);
 }
 
-size_t policy_state_class_count(const struct policy_state *st)
-{
-        return st->classes.count;
-}
+size_t policy_state_class_count(const struct policy_state *st) { return st->classes.count; }
 
-uint32_t policy_state_class(const struct policy_state *st, size_t node)
-{
-        return st->nodes[node].class;
-}
+uint32_t policy_state_class(const struct policy_state *st, size_t node) { return st->nodes[node].class; }

@@ -2,9 +2,9 @@
 #ifndef POLICY_INTERNAL_H
 #define POLICY_INTERNAL_H
 
-#include "json/reader.h"
 #include "policy/ipset.h"
 #include "policy/policy.h"
+#include "json/reader.h"
 
 /* A growing array in an arena. */
 struct vec {
@@ -14,8 +14,9 @@ struct vec {
 /* A zeroed new item at the end; NULL when the arena is used up (it remembers). */
 void *vec_push(struct vec *v, struct arena *a, size_t size);
 #define VEC_PUSH(v, a, type) ((type *)vec_push((v), (a), sizeof(type)))
-#define VEC_EACH(type, it, v)                                                                          \
-        for (__typeof__(type) const *it = (v)->items, *it##_end = it ? it + (v)->count : it; it != it##_end; it++)
+#define VEC_EACH(type, it, v)                                                                                \
+        for (__typeof__(type) const *it = (v)->items, *it##_end = it ? it + (v)->count : it; it != it##_end; \
+                it++)
 
 struct text {
         struct slice s;
@@ -33,7 +34,16 @@ enum autogroup {
         AUTOGROUP_ROLE,
 };
 
-enum alias_kind { ALIAS_PREFIX, ALIAS_WILDCARD, ALIAS_DOMAIN, ALIAS_USER, ALIAS_GROUP, ALIAS_TAG, ALIAS_AUTOGROUP, ALIAS_HOST };
+enum alias_kind {
+        ALIAS_PREFIX,
+        ALIAS_WILDCARD,
+        ALIAS_DOMAIN,
+        ALIAS_USER,
+        ALIAS_GROUP,
+        ALIAS_TAG,
+        ALIAS_AUTOGROUP,
+        ALIAS_HOST
+};
 
 /* A token that stands for addresses (spec/policy.md 3). */
 struct alias {
@@ -74,8 +84,8 @@ struct ssh_rule {
         size_t pos;
         bool is_check;
         bool has_period;
-        int64_t period_ns; /* 0: always ask */
-        struct vec src, dst; /* struct alias */
+        int64_t period_ns;            /* 0: always ask */
+        struct vec src, dst;          /* struct alias */
         struct vec users, accept_env; /* struct text */
 };
 
@@ -140,7 +150,8 @@ bool ports_parse(struct slice text, struct vec *out, struct arena *a, const char
 bool proto_parse(struct slice text, bool lenient, int *out, struct arena *a, const char **why);
 bool proto_has_ports(int proto);
 /* HOST:PORTS of acls and tests. */
-bool host_port_parse(struct slice text, struct slice *host, struct slice *ports, struct arena *a, const char **why);
+bool host_port_parse(
+        struct slice text, struct slice *host, struct slice *ports, struct arena *a, const char **why);
 bool ip_spec_parse(struct slice text, struct ip_spec *out, struct arena *a, const char **why);
 /* "localpart:*@DOMAIN" in its exact form. */
 bool localpart_domain(struct slice user, struct slice *domain);
@@ -176,6 +187,7 @@ void parse_tests(struct parser *ps);
 void parse_ssh_tests(struct parser *ps);
 
 /* validate.c: references and combinations. */
-void policy_validate(const struct policy *p, const struct policy_settings *settings, struct policy_errors *errors);
+void policy_validate(
+        const struct policy *p, const struct policy_settings *settings, struct policy_errors *errors);
 
 #endif

@@ -1,6 +1,6 @@
 /* The worked case of spec/policy.md 27, HuJSON, and errors with their places. */
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
@@ -9,9 +9,11 @@
 
 static const char worked[] =
         "{\"tagOwners\":{\"tag:srv\":[\"ann@example.com\"],\"tag:rtr\":[\"ann@example.com\"]},\n"
-        " \"acls\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self:*\",\"tag:srv:22,80-81\"]},\n"
+        " \"acls\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\"],\"dst\":[\"autogroup:self:*\","
+        "\"tag:srv:22,80-81\"]},\n"
         "         {\"action\":\"accept\",\"src\":[\"*\"],\"proto\":\"udp\",\"dst\":[\"10.1.2.0/24:53\"]}],\n"
-        " \"grants\":[{\"src\":[\"bob@example.org\"],\"dst\":[\"tag:srv\"],\"app\":{\"tailscale.com/cap/drive\":"
+        " \"grants\":[{\"src\":[\"bob@example.org\"],\"dst\":[\"tag:srv\"],\"app\":{\"tailscale.com/cap/"
+        "drive\":"
         "[{\"shares\":[\"*\"],\"access\":\"ro\"}]}}], // who may write is another matter\n}\n";
 
 struct tailnet {
@@ -39,14 +41,22 @@ static int setup(void **state)
         static struct tailnet t;
 
         memset(&t, 0, sizeof(t));
-        t.users[0] = (struct policy_user){ .id = 1, .name = SLICE_LIT("ann"), .email = SLICE_LIT("ann@example.com") };
-        t.users[1] = (struct policy_user){ .id = 2, .name = SLICE_LIT("bob"), .email = SLICE_LIT("bob@example.org") };
+        t.users[0] = (struct policy_user){
+                .id = 1, .name = SLICE_LIT("ann"), .email = SLICE_LIT("ann@example.com")
+        };
+        t.users[1] = (struct policy_user){
+                .id = 2, .name = SLICE_LIT("bob"), .email = SLICE_LIT("bob@example.org")
+        };
         t.srv = SLICE_LIT("tag:srv");
         t.rtr = SLICE_LIT("tag:rtr");
         t.route = (struct ip_prefix){ ip_v4(10, 1, 0, 0), 16 };
         for (size_t i = 0; i < 5; i++)
-                t.nodes[i] = (struct policy_node){ .id = (int64_t)i + 1, .user_id = i < 2 ? 1 : i == 2 ? 2 : 0,
-                                                   .ipv4 = ip_v4(100, 64, 0, last[i]), .ipv6 = ula(last[i]) };
+                t.nodes[i] = (struct policy_node){ .id = (int64_t)i + 1,
+                        .user_id = i < 2    ? 1
+                                   : i == 2 ? 2
+                                            : 0,
+                        .ipv4 = ip_v4(100, 64, 0, last[i]),
+                        .ipv6 = ula(last[i]) };
         t.nodes[3].tags = &t.srv;
         t.nodes[4].tags = &t.rtr;
         t.nodes[3].tag_count = t.nodes[4].tag_count = 1;
@@ -54,7 +64,8 @@ static int setup(void **state)
         t.nodes[4].route_count = t.nodes[4].primary_count = 1;
         t.world = (struct policy_world){ t.users, t.nodes, 2, 5 };
         policy_errors_init(&t.errors);
-        t.policy = policy_parse(slice_str(worked), &(struct policy_settings){ .users = t.users, .user_count = 2 }, &t.errors);
+        t.policy = policy_parse(
+                slice_str(worked), &(struct policy_settings){ .users = t.users, .user_count = 2 }, &t.errors);
         if (!t.policy || policy_state_new(t.policy, &t.world, &t.st, &t.errors) != OK)
                 return -1;
         *state = &t;
@@ -88,11 +99,16 @@ static void filter_is(struct tailnet *t, size_t node, const char *want)
 
 static void test_filters(void **state)
 {
-        filter_is(*state, 0, "[{\"SrcIPs\":[\"100.64.0.1-100.64.0.2\",\"fd7a:115c:a1e0::1-fd7a:115c:a1e0::2\"],\"DstPorts\":["
-                  "{\"IP\":\"100.64.0.1\",\"Ports\":{\"First\":0,\"Last\":65535}},"
-                  "{\"IP\":\"fd7a:115c:a1e0::1\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]");
-        filter_is(*state, 4, "[{\"SrcIPs\":[\"100.64.0.0-100.115.91.255\",\"100.115.94.0-100.127.255.255\",\"fd7a:115c:a1e0::/48\","
-                  "\"10.1.0.0/16\"],\"DstPorts\":[{\"IP\":\"10.1.2.0/24\",\"Ports\":{\"First\":53,\"Last\":53}}],\"IPProto\":[17]}]");
+        filter_is(*state, 0,
+                "[{\"SrcIPs\":[\"100.64.0.1-100.64.0.2\",\"fd7a:115c:a1e0::1-fd7a:115c:a1e0::2\"],"
+                "\"DstPorts\":["
+                "{\"IP\":\"100.64.0.1\",\"Ports\":{\"First\":0,\"Last\":65535}},"
+                "{\"IP\":\"fd7a:115c:a1e0::1\",\"Ports\":{\"First\":0,\"Last\":65535}}]}]");
+        filter_is(*state, 4,
+                "[{\"SrcIPs\":[\"100.64.0.0-100.115.91.255\",\"100.115.94.0-100.127.255.255\",\"fd7a:115c:"
+                "a1e0::/48\","
+                "\"10.1.0.0/16\"],\"DstPorts\":[{\"IP\":\"10.1.2.0/"
+                "24\",\"Ports\":{\"First\":53,\"Last\":53}}],\"IPProto\":[17]}]");
 }
 
 static void test_peers(void **state)
@@ -143,7 +159,8 @@ static void test_hujson(void **state)
 
 static void test_all_errors(void **state)
 {
-        static const char text[] = "{\n\t\"acls\": [{\"action\": \"deny\", \"src\": [\"tag:x\"], \"dst\": [\"a:b:c\"]}],\n\t\"bogus\": 1\n}";
+        static const char text[] = "{\n\t\"acls\": [{\"action\": \"deny\", \"src\": [\"tag:x\"], \"dst\": "
+                                   "[\"a:b:c\"]}],\n\t\"bogus\": 1\n}";
         struct policy_errors errors;
         struct buf shown = BUF_INIT(4096);
 
@@ -156,7 +173,8 @@ static void test_all_errors(void **state)
         assert_int_equal(errors.items[2].column, 2);
         assert_true(slice_is(errors.items[2].text, "unknown field: \"bogus\""));
         policy_errors_show(&errors, slice_str(text), "p.hujson", &shown);
-        assert_non_null(strstr(buf_cstr(&shown), "p.hujson:3:2: unknown field: \"bogus\"\n  \t\"bogus\": 1\n  \t^\n"));
+        assert_non_null(strstr(
+                buf_cstr(&shown), "p.hujson:3:2: unknown field: \"bogus\"\n  \t\"bogus\": 1\n  \t^\n"));
         buf_fini(&shown);
         policy_errors_fini(&errors);
 }

@@ -7,10 +7,24 @@ static const struct {
         int number;
         bool official_only; /* read by name, but numbers do not become it */
 } protocols[] = {
-        { "icmp", 1, false }, { "igmp", 2, false }, { "ipv4", 4, false }, { "ip-in-ip", 4, false }, { "tcp", 6, false },
-        { "egp", 8, false }, { "igp", 9, false }, { "udp", 17, false }, { "gre", 47, false }, { "esp", 50, false },
-        { "ah", 51, false }, { "ipv6-icmp", 58, false }, { "sctp", 132, false }, { "fc", 133, false },
-        { "dccp", 33, true }, { "icmpv4", 1, true }, { "icmpv6", 58, true }, { "tsmp", 99, true },
+        { "icmp", 1, false },
+        { "igmp", 2, false },
+        { "ipv4", 4, false },
+        { "ip-in-ip", 4, false },
+        { "tcp", 6, false },
+        { "egp", 8, false },
+        { "igp", 9, false },
+        { "udp", 17, false },
+        { "gre", 47, false },
+        { "esp", 50, false },
+        { "ah", 51, false },
+        { "ipv6-icmp", 58, false },
+        { "sctp", 132, false },
+        { "fc", 133, false },
+        { "dccp", 33, true },
+        { "icmpv4", 1, true },
+        { "icmpv6", 58, true },
+        { "tsmp", 99, true },
 };
 
 static bool has_name(uint64_t number)
@@ -38,7 +52,8 @@ static bool proto_number(struct slice text, bool lenient, int *out, struct arena
                 return false;
         }
         if (text.ptr[0] == '0' && !(lenient && has_name(n))) {
-                *why = arena_printf(a, "leading 0 not permitted in protocol number: \"%.*s\"", SLICE_ARGS(text));
+                *why = arena_printf(
+                        a, "leading 0 not permitted in protocol number: \"%.*s\"", SLICE_ARGS(text));
                 return false;
         }
         if (n > 255) {
@@ -64,14 +79,11 @@ bool proto_parse(struct slice text, bool lenient, int *out, struct arena *a, con
         if (all_digits(text))
                 return proto_number(text, lenient, out, a, why);
         *why = arena_printf(a, "proto name \"%.*s\" not known; use protocol number 0-255%s", SLICE_ARGS(text),
-                            slice_is(text, "*") ? " or protocol name (icmp, tcp, udp, etc.)" : "");
+                slice_is(text, "*") ? " or protocol name (icmp, tcp, udp, etc.)" : "");
         return false;
 }
 
-bool proto_has_ports(int proto)
-{
-        return proto == -1 || proto == 6 || proto == 17 || proto == 132;
-}
+bool proto_has_ports(int proto) { return proto == -1 || proto == 6 || proto == 17 || proto == 132; }
 
 /* One number of a port list; false with the reason. */
 static bool port_number(struct slice text, const char *not_a_number, uint16_t *out, const char **why)
@@ -109,7 +121,7 @@ static bool port_range_parse(struct slice text, struct port_range *out, const ch
         }
         *why = "invalid port range format";
         if (n != 2 || !port_number(parts[0], "invalid first integer", &out->first, why) ||
-            !port_number(parts[1], "invalid last integer", &out->last, why))
+                !port_number(parts[1], "invalid last integer", &out->last, why))
                 return false;
         *why = "invalid port range: first port is greater than last port";
         return out->first <= out->last;
@@ -151,18 +163,22 @@ static size_t find_last(struct slice s, uint8_t c)
 static bool unbracket(struct slice *host, struct arena *a, const char **why)
 {
         size_t close = slice_find(*host, ']');
-        struct slice inner = slice_first(slice_after(*host, 1), close ? close - 1 : 0), rest = slice_after(*host, close + 1);
+        struct slice inner = slice_first(slice_after(*host, 1), close ? close - 1 : 0),
+                     rest = slice_after(*host, close + 1);
         struct ip_addr ip;
 
-        if (close == host->len || ip_parse(inner, &ip) != OK || ip.family != IP_V6 || (rest.len && rest.ptr[0] != '/')) {
-                *why = arena_printf(a, "square brackets are only valid around IPv6 addresses: \"%.*s\"", SLICE_ARGS(*host));
+        if (close == host->len || ip_parse(inner, &ip) != OK || ip.family != IP_V6 ||
+                (rest.len && rest.ptr[0] != '/')) {
+                *why = arena_printf(a, "square brackets are only valid around IPv6 addresses: \"%.*s\"",
+                        SLICE_ARGS(*host));
                 return false;
         }
         *host = slice_str(arena_printf(a, "%.*s%.*s", SLICE_ARGS(inner), SLICE_ARGS(rest)));
         return true;
 }
 
-bool host_port_parse(struct slice text, struct slice *host, struct slice *ports, struct arena *a, const char **why)
+bool host_port_parse(
+        struct slice text, struct slice *host, struct slice *ports, struct arena *a, const char **why)
 {
         size_t colon = find_last(text, ':');
 
@@ -188,9 +204,11 @@ bool ip_spec_parse(struct slice text, struct ip_spec *out, struct arena *a, cons
         if (colon == text.len)
                 return ports_parse(text, &out->ports, a, why);
         if (find_last(text, ':') != colon) {
-                *why = arena_printf(a, "expected only one colon in Internet protocol and port type, got: \"%.*s\"", SLICE_ARGS(text));
+                *why = arena_printf(a,
+                        "expected only one colon in Internet protocol and port type, got: \"%.*s\"",
+                        SLICE_ARGS(text));
                 return false;
         }
         return proto_parse(slice_first(text, colon), false, &out->proto, a, why) &&
-                ports_parse(slice_after(text, colon + 1), &out->ports, a, why);
+               ports_parse(slice_after(text, colon + 1), &out->ports, a, why);
 }

@@ -1,10 +1,7 @@
 /* Tokens to sets of addresses (spec/policy.md 3 and 4). */
 #include "state_internal.h"
 
-bool is_exit_route(const struct ip_prefix *p)
-{
-        return p->bits == 0;
-}
+bool is_exit_route(const struct ip_prefix *p) { return p->bits == 0; }
 
 const struct policy_user *state_user(const struct policy_state *st, int64_t id)
 {
@@ -91,13 +88,14 @@ void state_index_nodes(struct policy_state *st)
         table_fini(&routes);
 }
 
-static void add_indexed(const struct policy_state *st, const struct table *t, struct slice key, struct ipset *out, struct arena *a)
+static void add_indexed(const struct policy_state *st, const struct table *t, struct slice key,
+        struct ipset *out, struct arena *a)
 {
         const struct indexed_nodes *entry = table_get(t, key);
 
         if (entry)
                 VEC_EACH(size_t, i, &entry->nodes)
-                        add_node(out, a, &st->w->nodes[*i]);
+        add_node(out, a, &st->w->nodes[*i]);
 }
 
 /* local@ is a user without an e-mail address. */
@@ -109,7 +107,8 @@ static struct slice strip_at(struct slice token)
 bool user_matches(const struct policy_user *u, struct slice token)
 {
         token = strip_at(token);
-        return token.len && (slice_equal(u->provider_id, token) || slice_equal(u->email, token) || slice_equal(u->name, token));
+        return token.len && (slice_equal(u->provider_id, token) || slice_equal(u->email, token) ||
+                                    slice_equal(u->name, token));
 }
 
 static const struct policy_user *find_user(const struct policy_state *st, struct slice token, size_t *matches)
@@ -147,7 +146,8 @@ static struct slice email_domain(const struct policy_user *u)
 }
 
 /* Untagged nodes of the users of a domain, or of a role. */
-static void add_users_with(const struct policy_state *st, struct slice domain, unsigned role, struct ipset *out, struct arena *a)
+static void add_users_with(
+        const struct policy_state *st, struct slice domain, unsigned role, struct ipset *out, struct arena *a)
 {
         for (size_t i = 0; i < st->w->user_count; i++) {
                 const struct policy_user *u = &st->w->users[i];
@@ -156,7 +156,8 @@ static void add_users_with(const struct policy_state *st, struct slice domain, u
         }
 }
 
-static void add_autogroup(const struct policy_state *st, const struct alias *alias, struct ipset *out, struct arena *a)
+static void add_autogroup(
+        const struct policy_state *st, const struct alias *alias, struct ipset *out, struct arena *a)
 {
         switch (alias->autogroup) {
         case AUTOGROUP_INTERNET:
@@ -181,7 +182,8 @@ static void add_autogroup(const struct policy_state *st, const struct alias *ali
         }
 }
 
-void state_resolve_into(const struct policy_state *st, const struct alias *alias, struct ipset *out, struct arena *a)
+void state_resolve_into(
+        const struct policy_state *st, const struct alias *alias, struct ipset *out, struct arena *a)
 {
         const struct named *group;
         const struct host *host;
@@ -203,7 +205,7 @@ void state_resolve_into(const struct policy_state *st, const struct alias *alias
                 group = policy_group(st->p, alias->text);
                 if (group)
                         VEC_EACH(struct text, m, &group->members)
-                                add_user(st, m->s, out, a);
+                add_user(st, m->s, out, a);
                 break;
         case ALIAS_TAG:
                 add_indexed(st, &st->by_tag, alias->text, out, a);
@@ -241,7 +243,8 @@ bool node_in_owners(const struct policy_state *st, const struct policy_node *n, 
         struct arena a = ARENA_INIT(16 << 20);
         bool found = false;
 
-        VEC_EACH(struct text, o, owners) {
+        VEC_EACH(struct text, o, owners)
+        {
                 struct alias alias;
                 struct ipset set = { 0 };
                 const char *why;
@@ -264,28 +267,29 @@ static void check_user(struct policy_state *st, struct slice token, size_t pos)
         if (matches < 2)
                 return;
         st->is_ambiguous = true;
-        policy_error_add(st->errors, pos, "multiple users found: token \"%.*s\" found: %zu users; give each its own name and e-mail",
-                         SLICE_ARGS(token), matches);
+        policy_error_add(st->errors, pos,
+                "multiple users found: token \"%.*s\" found: %zu users; give each its own name and e-mail",
+                SLICE_ARGS(token), matches);
 }
 
 static void check_texts(struct policy_state *st, const struct vec *texts)
 {
         VEC_EACH(struct text, t, texts)
-                if (slice_find(t->s, '@') < t->s.len)
-                        check_user(st, t->s, t->pos);
+        if (slice_find(t->s, '@') < t->s.len)
+                check_user(st, t->s, t->pos);
 }
 
 static void check_named(struct policy_state *st, const struct vec *named)
 {
         VEC_EACH(struct named, n, named)
-                check_texts(st, &n->members);
+        check_texts(st, &n->members);
 }
 
 static void check_aliases(struct policy_state *st, const struct vec *aliases)
 {
         VEC_EACH(struct alias, a, aliases)
-                if (a->kind == ALIAS_USER)
-                        check_user(st, a->text, a->pos);
+        if (a->kind == ALIAS_USER)
+                check_user(st, a->text, a->pos);
 }
 
 void state_check_users(struct policy_state *st)
@@ -294,11 +298,13 @@ void state_check_users(struct policy_state *st)
         check_named(st, &st->p->tag_owners);
         check_named(st, &st->p->approve_routes);
         check_texts(st, &st->p->approve_exit);
-        VEC_EACH(struct grant, g, &st->p->grants) {
+        VEC_EACH(struct grant, g, &st->p->grants)
+        {
                 check_aliases(st, &g->src);
                 check_aliases(st, &g->dst);
         }
-        VEC_EACH(struct ssh_rule, r, &st->p->ssh) {
+        VEC_EACH(struct ssh_rule, r, &st->p->ssh)
+        {
                 check_aliases(st, &r->src);
                 check_aliases(st, &r->dst);
         }

@@ -13,8 +13,8 @@ struct route_view {
 static bool has(const struct vec *v, const struct ip_prefix *p)
 {
         VEC_EACH(struct ip_prefix, x, v)
-                if (ip_prefix_equal(x, p))
-                        return true;
+        if (ip_prefix_equal(x, p))
+                return true;
         return false;
 }
 
@@ -40,8 +40,8 @@ static void drop(struct vec *v, const struct ip_prefix *p)
 static bool overlaps_any(const struct ipset *s, const struct vec *routes)
 {
         VEC_EACH(struct ip_prefix, r, routes)
-                if (ipset_overlaps_prefix(s, r))
-                        return true;
+        if (ipset_overlaps_prefix(s, r))
+                return true;
         return false;
 }
 
@@ -49,13 +49,15 @@ static bool route_ok(const struct route_view *v, const struct ip_prefix *r)
 {
         const struct node_info *n = v->viewer;
 
-        VEC_EACH(struct rule *, at, state_rules_of(v->st, (size_t)(n - v->st->nodes))) {
+        VEC_EACH(struct rule *, at, state_rules_of(v->st, (size_t)(n - v->st->nodes)))
+        {
                 const struct rule *m = *at;
-                if (ipset_overlaps_prefix(&m->dst, r) && (node_in_set(n->node, m->src) || overlaps_any(m->src, &n->routes)))
+                if (ipset_overlaps_prefix(&m->dst, r) &&
+                        (node_in_set(n->node, m->src) || overlaps_any(m->src, &n->routes)))
                         return true;
                 if (ipset_overlaps_prefix(m->src, r) &&
-                    (node_in_set(n->node, &m->dst) || overlaps_any(&m->dst, &n->routes) ||
-                     (n->is_exit && ipset_covers(&m->dst, &v->st->internet))))
+                        (node_in_set(n->node, &m->dst) || overlaps_any(&m->dst, &n->routes) ||
+                                (n->is_exit && ipset_covers(&m->dst, &v->st->internet))))
                         return true;
         }
         return false;
@@ -63,16 +65,19 @@ static bool route_ok(const struct route_view *v, const struct ip_prefix *r)
 
 /* Whether the grant's destination takes in the route. Exit routes only match
  * autogroup:internet: `*` is the tailnet, which no default route is part of. */
-static bool grant_has_route(const struct policy_state *st, const struct compiled_grant *cg, const struct ip_prefix *r)
+static bool grant_has_route(
+        const struct policy_state *st, const struct compiled_grant *cg, const struct ip_prefix *r)
 {
         if (is_exit_route(r))
                 return cg->has_internet;
-        return ipset_overlaps_prefix(&cg->dst_all, r) || (cg->has_internet && !cg->g->via.count && ipset_overlaps_prefix(&st->internet, r));
+        return ipset_overlaps_prefix(&cg->dst_all, r) ||
+               (cg->has_internet && !cg->g->via.count && ipset_overlaps_prefix(&st->internet, r));
 }
 
 static void via_result(struct route_view *v)
 {
-        VEC_EACH(struct compiled_grant, cg, &v->st->grants) {
+        VEC_EACH(struct compiled_grant, cg, &v->st->grants)
+        {
                 if (!cg->g->via.count || !node_in_set(v->viewer->node, &cg->src))
                         continue;
                 struct vec *to = node_carries_via(v->peer->node, cg->g) ? &v->include : &v->exclude;
@@ -90,7 +95,8 @@ static bool serves(const struct policy_node *n, const struct ip_prefix *r)
         return false;
 }
 
-static const struct policy_node *elected(const struct policy_state *st, const struct grant *g, const struct ip_prefix *r)
+static const struct policy_node *elected(
+        const struct policy_state *st, const struct grant *g, const struct ip_prefix *r)
 {
         for (size_t i = 0; i < st->w->node_count; i++)
                 if (node_carries_via(&st->w->nodes[i], g) && serves(&st->w->nodes[i], r))
@@ -100,12 +106,14 @@ static const struct policy_node *elected(const struct policy_state *st, const st
 
 static void elect_via(struct route_view *v)
 {
-        VEC_EACH(struct compiled_grant, cg, &v->st->grants) {
+        VEC_EACH(struct compiled_grant, cg, &v->st->grants)
+        {
                 if (!cg->g->via.count || !node_in_set(v->viewer->node, &cg->src))
                         continue;
                 for (size_t i = 0; i < v->include.count;) {
                         struct ip_prefix r = ((struct ip_prefix *)v->include.items)[i];
-                        if (is_exit_route(&r) || !grant_has_route(v->st, cg, &r) || elected(v->st, cg->g, &r) == v->peer->node) {
+                        if (is_exit_route(&r) || !grant_has_route(v->st, cg, &r) ||
+                                elected(v->st, cg->g, &r) == v->peer->node) {
                                 i++;
                                 continue;
                         }
@@ -118,12 +126,13 @@ static void elect_via(struct route_view *v)
 /* What an ordinary rule reaches as well is served by its primary, and excluded nowhere. */
 static void ordinary_rules(struct route_view *v)
 {
-        VEC_EACH(struct compiled_grant, cg, &v->st->grants) {
+        VEC_EACH(struct compiled_grant, cg, &v->st->grants)
+        {
                 if (cg->g->via.count || !node_in_set(v->viewer->node, &cg->src))
                         continue;
                 VEC_EACH(struct ip_prefix, r, &v->include)
-                        if (grant_has_route(v->st, cg, r))
-                                add(&v->use_primary, v->a, r);
+                if (grant_has_route(v->st, cg, r))
+                        add(&v->use_primary, v->a, r);
                 for (size_t i = 0; i < v->exclude.count;) {
                         struct ip_prefix r = ((struct ip_prefix *)v->exclude.items)[i];
                         if (grant_has_route(v->st, cg, &r))
@@ -144,7 +153,8 @@ static bool is_primary(const struct policy_node *n, const struct ip_prefix *r)
 
 static int by_prefix(const void *a, const void *b) { return ip_prefix_compare(a, b); }
 
-enum err policy_state_routes(const struct policy_state *st, size_t viewer, size_t peer, struct arena *a, struct tailcfg_prefixes *out)
+enum err policy_state_routes(const struct policy_state *st, size_t viewer, size_t peer, struct arena *a,
+        struct tailcfg_prefixes *out)
 {
         struct route_view v = { .st = st, .viewer = &st->nodes[viewer], .peer = &st->nodes[peer], .a = a };
         const struct policy_node *p = v.peer->node;
@@ -165,8 +175,8 @@ enum err policy_state_routes(const struct policy_state *st, size_t viewer, size_
                         add(&routes, a, r);
         }
         VEC_EACH(struct ip_prefix, r, &v.include)
-                if (is_primary(p, r) || !has(&v.use_primary, r))
-                        add(&routes, a, r);
+        if (is_primary(p, r) || !has(&v.use_primary, r))
+                add(&routes, a, r);
         if (routes.count)
                 qsort(routes.items, routes.count, sizeof(struct ip_prefix), by_prefix);
         *out = (struct tailcfg_prefixes){ routes.items, routes.count };

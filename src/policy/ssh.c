@@ -49,8 +49,10 @@ static int by_user(const void *a, const void *b)
 
 static bool in_aliases(const struct policy_state *st, const struct policy_node *n, const struct vec *aliases)
 {
-        VEC_EACH(struct alias, s, aliases) {
-                const struct ipset *set = s->autogroup == AUTOGROUP_SELF ? NULL : table_get(&st->sets, s->text);
+        VEC_EACH(struct alias, s, aliases)
+        {
+                const struct ipset *set =
+                        s->autogroup == AUTOGROUP_SELF ? NULL : table_get(&st->sets, s->text);
                 if (set && node_in_set(n, set))
                         return true;
         }
@@ -79,11 +81,13 @@ static void find_sources(struct ssh_builder *b)
 
 static void common_users(struct ssh_builder *b, struct ssh_compiled *c)
 {
-        VEC_EACH(struct text, u, &b->rule->users) {
+        VEC_EACH(struct text, u, &b->rule->users)
+        {
                 struct slice domain, *added;
                 if (slice_is(u->s, "autogroup:nonroot"))
                         c->nonroot = true;
-                else if (!localpart_domain(u->s, &domain) && (added = VEC_PUSH(&c->users, b->a, struct slice)))
+                else if (!localpart_domain(u->s, &domain) &&
+                         (added = VEC_PUSH(&c->users, b->a, struct slice)))
                         *added = u->s;
         }
 }
@@ -97,8 +101,8 @@ static struct slice local_part(struct ssh_builder *b, int64_t user_id)
                 return (struct slice){ 0 };
         size_t at = slice_find(u->email, '@');
         VEC_EACH(struct text, t, &b->rule->users)
-                if (localpart_domain(t->s, &domain) && slice_equal(slice_after(u->email, at + 1), domain))
-                        return slice_first(u->email, at);
+        if (localpart_domain(t->s, &domain) && slice_equal(slice_after(u->email, at + 1), domain))
+                return slice_first(u->email, at);
         return (struct slice){ 0 };
 }
 
@@ -113,7 +117,9 @@ static void emit(struct ssh_builder *b, const struct vec *principals, int64_t us
         *c = (struct ssh_compiled){ .rule = b->rule, .principals = *principals };
         common_users(b, c);
         if (local.len && (c = VEC_PUSH(b->out, b->a, struct ssh_compiled)))
-                *c = (struct ssh_compiled){ .rule = b->rule, .principals = *principals, .is_local = true, .local = local };
+                *c = (struct ssh_compiled){
+                        .rule = b->rule, .principals = *principals, .is_local = true, .local = local
+                };
 }
 
 static void emit_all(struct ssh_builder *b)
@@ -122,17 +128,19 @@ static void emit_all(struct ssh_builder *b)
 
         if (b->has_localpart) {
                 VEC_EACH(struct person, p, &b->persons)
-                        emit(b, &p->principals, p->user_id);
+                emit(b, &p->principals, p->user_id);
                 emit(b, &b->tagged, 0);
                 return;
         }
         VEC_EACH(struct person, p, &b->persons)
-                VEC_EACH(struct ip_addr, a, &p->principals) {
-                        struct ip_addr *added = VEC_PUSH(&merged, b->a, struct ip_addr);
-                        if (added)
-                                *added = *a;
-                }
-        VEC_EACH(struct ip_addr, a, &b->tagged) {
+        VEC_EACH(struct ip_addr, a, &p->principals)
+        {
+                struct ip_addr *added = VEC_PUSH(&merged, b->a, struct ip_addr);
+                if (added)
+                        *added = *a;
+        }
+        VEC_EACH(struct ip_addr, a, &b->tagged)
+        {
                 struct ip_addr *added = VEC_PUSH(&merged, b->a, struct ip_addr);
                 if (added)
                         *added = *a;
@@ -157,8 +165,8 @@ static void emit_own(struct ssh_builder *b, const struct policy_node *n)
         }
 }
 
-static void compile_rule(const struct policy_state *st, const struct policy_node *n, const struct ssh_rule *rule, struct vec *out,
-                         struct arena *a)
+static void compile_rule(const struct policy_state *st, const struct policy_node *n,
+        const struct ssh_rule *rule, struct vec *out, struct arena *a)
 {
         struct ssh_builder b = { .st = st, .rule = rule, .a = a, .out = out };
         struct slice domain;
@@ -166,8 +174,9 @@ static void compile_rule(const struct policy_state *st, const struct policy_node
 
         find_sources(&b);
         VEC_EACH(struct text, u, &rule->users)
-                b.has_localpart |= localpart_domain(u->s, &domain);
-        VEC_EACH(struct alias, d, &rule->dst) {
+        b.has_localpart |= localpart_domain(u->s, &domain);
+        VEC_EACH(struct alias, d, &rule->dst)
+        {
                 has_self |= d->autogroup == AUTOGROUP_SELF;
                 has_other |= d->autogroup != AUTOGROUP_SELF;
         }
@@ -187,10 +196,12 @@ void state_compile_ssh(const struct policy_state *st, size_t node, struct vec *o
         struct vec all = { 0 };
 
         VEC_EACH(struct ssh_rule, r, &st->p->ssh)
-                compile_rule(st, st->nodes[node].node, r, &all, a);
+        compile_rule(st, st->nodes[node].node, r, &all, a);
         for (int check = 1; check >= 0; check--) {
-                VEC_EACH(struct ssh_compiled, c, &all) {
-                        struct ssh_compiled *to = c->rule->is_check == check ? VEC_PUSH(out, a, struct ssh_compiled) : NULL;
+                VEC_EACH(struct ssh_compiled, c, &all)
+                {
+                        struct ssh_compiled *to =
+                                c->rule->is_check == check ? VEC_PUSH(out, a, struct ssh_compiled) : NULL;
                         if (to)
                                 *to = *c;
                 }
@@ -213,7 +224,8 @@ static void write_users(struct json_writer *w, const struct ssh_compiled *c)
         }
         if (c->nonroot)
                 json_field_str(w, "*", "=");
-        VEC_EACH(struct slice, u, &c->users) {
+        VEC_EACH(struct slice, u, &c->users)
+        {
                 bool repeated = false;
                 for (const struct slice *before = c->users.items; before != u; before++)
                         repeated |= slice_equal(*before, *u);
@@ -236,7 +248,8 @@ static void write_action(struct json_writer *w, const struct ssh_rule *rule, str
         json_object_open(w);
         if (rule->is_check) {
                 buf_append_slice(&url, base_url);
-                buf_append_str(&url, "/machine/ssh/action/$SRC_NODE_ID/to/$DST_NODE_ID?local_user=$LOCAL_USER");
+                buf_append_str(
+                        &url, "/machine/ssh/action/$SRC_NODE_ID/to/$DST_NODE_ID?local_user=$LOCAL_USER");
                 json_field_slice(w, "holdAndDelegate", buf_slice(&url));
         } else {
                 json_field_bool(w, "accept", true);
@@ -255,7 +268,8 @@ static void write_rule(struct json_writer *w, const struct ssh_compiled *c, stru
         json_object_open(w);
         json_name(w, "principals");
         json_array_open(w);
-        VEC_EACH(struct ip_addr, a, &c->principals) {
+        VEC_EACH(struct ip_addr, a, &c->principals)
+        {
                 ip_format(a, text);
                 json_object_open(w);
                 json_field_str(w, "nodeIP", text);
@@ -268,13 +282,14 @@ static void write_rule(struct json_writer *w, const struct ssh_compiled *c, stru
                 json_name(w, "acceptEnv");
                 json_array_open(w);
                 VEC_EACH(struct text, e, &c->rule->accept_env)
-                        json_put_string(w, e->s);
+                json_put_string(w, e->s);
                 json_array_close(w);
         }
         json_object_close(w);
 }
 
-void policy_state_write_ssh(const struct policy_state *st, size_t node, struct slice base_url, struct json_writer *w)
+void policy_state_write_ssh(
+        const struct policy_state *st, size_t node, struct slice base_url, struct json_writer *w)
 {
         struct arena a = ARENA_INIT(64 << 20);
         struct vec rules = { 0 };
@@ -285,7 +300,7 @@ void policy_state_write_ssh(const struct policy_state *st, size_t node, struct s
         json_array_open(w);
         if (!arena_failed(&a)) /* else none: what cannot be said in full allows nothing */
                 VEC_EACH(struct ssh_compiled, c, &rules)
-                        write_rule(w, c, base_url);
+        write_rule(w, c, base_url);
         json_array_close(w);
         json_object_close(w);
         arena_fini(&a);

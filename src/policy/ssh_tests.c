@@ -15,8 +15,8 @@ struct ssh_run {
 static void fail(struct ssh_run *t, size_t pos, const char *why, struct slice what)
 {
         t->failed = true;
-        policy_error_add(t->errors, pos, "test(s) failed: ssh: %.*s: %s%s%.*s", SLICE_ARGS(t->test->src.s), why, what.len ? ": " : "",
-                         SLICE_ARGS(what));
+        policy_error_add(t->errors, pos, "test(s) failed: ssh: %.*s: %s%s%.*s", SLICE_ARGS(t->test->src.s),
+                why, what.len ? ": " : "", SLICE_ARGS(what));
 }
 
 static bool is_wide(const struct policy_state *st, const struct alias *d)
@@ -24,7 +24,8 @@ static bool is_wide(const struct policy_state *st, const struct alias *d)
         const struct host *h = d->kind == ALIAS_HOST ? policy_host(st->p, d->text) : NULL;
 
         return d->autogroup == AUTOGROUP_INTERNET || d->kind == ALIAS_WILDCARD ||
-                (d->kind == ALIAS_PREFIX && !ip_prefix_is_host(&d->prefix)) || (h && !ip_prefix_is_host(&h->prefix));
+               (d->kind == ALIAS_PREFIX && !ip_prefix_is_host(&d->prefix)) ||
+               (h && !ip_prefix_is_host(&h->prefix));
 }
 
 /* False, with an error, if the text cannot be a destination at all. */
@@ -37,9 +38,11 @@ static bool read_dst(struct ssh_run *t, const struct text *text, struct alias *d
                 return false;
         }
         if (is_wide(t->st, d))
-                policy_error_add(t->errors, text->pos, "SSH tests dst contains disallowed element \"%.*s\"", SLICE_ARGS(text->s));
+                policy_error_add(t->errors, text->pos, "SSH tests dst contains disallowed element \"%.*s\"",
+                        SLICE_ARGS(text->s));
         else if (d->kind == ALIAS_TAG && !policy_tag(t->st->p, d->text))
-                policy_error_add(t->errors, text->pos, "SSH tests dst contains unknown tag \"%.*s\"", SLICE_ARGS(text->s));
+                policy_error_add(t->errors, text->pos, "SSH tests dst contains unknown tag \"%.*s\"",
+                        SLICE_ARGS(text->s));
         else
                 return true;
         t->failed = true;
@@ -88,7 +91,9 @@ static void find_sources(struct ssh_run *t)
         for (size_t i = 0; i < t->st->w->node_count; i++) {
                 const struct ip_addr *own[] = { &t->st->w->nodes[i].ipv4, &t->st->w->nodes[i].ipv6 };
                 for (size_t f = 0; f < 2; f++) {
-                        struct ip_addr *added = ipset_contains(&set, own[f]) ? VEC_PUSH(&t->sources, &t->a, struct ip_addr) : NULL;
+                        struct ip_addr *added = ipset_contains(&set, own[f])
+                                                        ? VEC_PUSH(&t->sources, &t->a, struct ip_addr)
+                                                        : NULL;
                         if (added)
                                 *added = *own[f];
                 }
@@ -104,41 +109,50 @@ static bool rule_maps(const struct ssh_compiled *c, struct slice user)
         if (c->is_local)
                 return slice_equal(c->local, user);
         VEC_EACH(struct slice, u, &c->users)
-                if (slice_equal(*u, user))
-                        return true;
+        if (slice_equal(*u, user))
+                return true;
         return c->nonroot && !slice_is(user, "root");
 }
 
-static bool rules_let_in(const struct vec *rules, const struct ip_addr *src, struct slice user, bool check_only)
+static bool rules_let_in(
+        const struct vec *rules, const struct ip_addr *src, struct slice user, bool check_only)
 {
-        VEC_EACH(struct ssh_compiled, c, rules) {
+        VEC_EACH(struct ssh_compiled, c, rules)
+        {
                 if ((check_only && !c->rule->is_check) || !rule_maps(c, user))
                         continue;
                 VEC_EACH(struct ip_addr, p, &c->principals)
-                        if (ip_equal(p, src))
-                                return true;
+                if (ip_equal(p, src))
+                        return true;
         }
         return false;
 }
 
 /* Every user from every source at every destination. */
-static void expect(struct ssh_run *t, size_t node, const struct vec *rules, const struct vec *users, bool want, bool check_only)
+static void expect(struct ssh_run *t, size_t node, const struct vec *rules, const struct vec *users,
+        bool want, bool check_only)
 {
-        VEC_EACH(struct text, u, users) {
+        VEC_EACH(struct text, u, users)
+        {
                 bool as_wanted = true;
                 VEC_EACH(struct ip_addr, src, &t->sources)
-                        as_wanted &= rules_let_in(rules, src, u->s, check_only) == want;
+                as_wanted &= rules_let_in(rules, src, u->s, check_only) == want;
                 if (!as_wanted)
-                        policy_error_add(t->errors, u->pos, "test(s) failed: ssh: %.*s as \"%.*s\" to node %lld: expected %s",
-                                         SLICE_ARGS(t->test->src.s), SLICE_ARGS(u->s), (long long)t->st->w->nodes[node].id,
-                                         check_only ? "a check" : want ? "ALLOWED, got DENIED" : "DENIED, got ALLOWED");
+                        policy_error_add(t->errors, u->pos,
+                                "test(s) failed: ssh: %.*s as \"%.*s\" to node %lld: expected %s",
+                                SLICE_ARGS(t->test->src.s), SLICE_ARGS(u->s),
+                                (long long)t->st->w->nodes[node].id,
+                                check_only ? "a check"
+                                : want     ? "ALLOWED, got DENIED"
+                                           : "DENIED, got ALLOWED");
                 t->failed |= !as_wanted;
         }
 }
 
 static void run_nodes(struct ssh_run *t)
 {
-        VEC_EACH(size_t, node, &t->dsts) {
+        VEC_EACH(size_t, node, &t->dsts)
+        {
                 struct vec rules = { 0 };
                 state_compile_ssh(t->st, *node, &rules, &t->a);
                 expect(t, *node, &rules, &t->test->accept, true, false);
@@ -162,7 +176,7 @@ static bool run_test(const struct policy_state *st, const struct ssh_test *test,
         if (test->accept.count + test->deny.count + test->check.count == 0)
                 fail(&t, test->pos, "one of accept, deny and check must be specified", SLICE_LIT(""));
         VEC_EACH(struct text, d, &test->dst)
-                find_dsts(&t, d);
+        find_dsts(&t, d);
         if (!t.failed)
                 run_nodes(&t);
         if (arena_failed(&t.a))
@@ -176,6 +190,6 @@ bool state_run_ssh_tests(const struct policy_state *st, struct policy_errors *er
         bool ok = true;
 
         VEC_EACH(struct ssh_test, t, &st->p->ssh_tests)
-                ok &= run_test(st, t, errors);
+        ok &= run_test(st, t, errors);
         return ok;
 }

@@ -10,13 +10,14 @@ enum { STATE_MEMORY_MAX = 1 << 30 };
 static void resolve_targets(struct policy_state *st)
 {
         VEC_EACH(struct node_attr, entry, &st->p->node_attrs)
-                VEC_EACH(struct alias, t, &entry->target)
-                        (void)state_resolve(st, t);
-        VEC_EACH(struct ssh_rule, r, &st->p->ssh) {
+        VEC_EACH(struct alias, t, &entry->target)
+        (void)state_resolve(st, t);
+        VEC_EACH(struct ssh_rule, r, &st->p->ssh)
+        {
                 VEC_EACH(struct alias, s, &r->src)
-                        (void)state_resolve(st, s);
+                (void)state_resolve(st, s);
                 VEC_EACH(struct alias, d, &r->dst)
-                        (void)state_resolve(st, d);
+                (void)state_resolve(st, d);
         }
 }
 
@@ -30,7 +31,8 @@ static void build(struct policy_state *st)
         state_classify(st);
 }
 
-enum err policy_state_new(const struct policy *p, const struct policy_world *w, struct policy_state **out, struct policy_errors *errors)
+enum err policy_state_new(const struct policy *p, const struct policy_world *w, struct policy_state **out,
+        struct policy_errors *errors)
 {
         struct policy_state *st = calloc(1, sizeof(*st));
         enum err e = OK;

@@ -34,13 +34,13 @@ struct rule_cap {
 /* What a node's own rules add: those of autogroup:self and via. */
 struct compiled_grant {
         const struct grant *g;
-        struct ipset src;                 /* of all sources, as addresses of nodes and literals */
-        struct ipset src_meaning;         /* of src_ips: with the routes that `*` brings */
+        struct ipset src;         /* of all sources, as addresses of nodes and literals */
+        struct ipset src_meaning; /* of src_ips: with the routes that `*` brings */
         struct tailcfg_strings src_ips, via_src_ips;
-        struct vec dst_sets;              /* const struct ipset *, by destination; empty for self */
-        struct ipset dst_all;             /* of them together; for `*` only the tailnet's addresses */
+        struct vec dst_sets;  /* const struct ipset *, by destination; empty for self */
+        struct ipset dst_all; /* of them together; for `*` only the tailnet's addresses */
         bool has_self, has_internet;
-        struct vec rules;                 /* struct rule: the global ones */
+        struct vec rules; /* struct rule: the global ones */
         const struct tailcfg_cap *cap_map;
 };
 
@@ -49,7 +49,7 @@ struct node_info {
         bool is_exit;
         struct vec routes; /* struct ip_prefix: approved, without exit routes */
         uint32_t class;
-        bool has_rules; /* some rules are its own: own_rules */
+        bool has_rules;       /* some rules are its own: own_rules */
         struct vec own_rules; /* const struct rule *: all its rules in order, when has_rules */
         struct vec special;   /* of these, the ones only it has */
 };
@@ -73,15 +73,15 @@ struct policy_state {
         const struct policy *p;
         const struct policy_world *w;
         struct node_info *nodes;
-        struct table by_tag;   /* struct indexed_nodes */
-        struct table by_user;  /* key: the id's bytes */
-        struct table sets;     /* resolved aliases by their text */
+        struct table by_tag;  /* struct indexed_nodes */
+        struct table by_user; /* key: the id's bytes */
+        struct table sets;    /* resolved aliases by their text */
         struct ipset member, tagged, tailnet, internet, all;
-        struct vec approved;   /* struct ip_prefix: every approved route once, without exit routes */
-        struct vec grants;     /* struct compiled_grant */
-        struct vec rules;      /* const struct rule *: the global rules in order */
+        struct vec approved; /* struct ip_prefix: every approved route once, without exit routes */
+        struct vec grants;   /* struct compiled_grant */
+        struct vec rules;    /* const struct rule *: the global rules in order */
         bool has_via, has_self;
-        struct vec classes;    /* struct node_class * */
+        struct vec classes;           /* struct node_class * */
         struct policy_errors *errors; /* while it is built */
         bool is_ambiguous;
 };
@@ -95,7 +95,8 @@ void state_index_nodes(struct policy_state *st);
 /* Never NULL; empty for autogroup:self. Cached. */
 const struct ipset *state_resolve(struct policy_state *st, const struct alias *a);
 /* Without adding to the state: for tests and look-ups after it was built. */
-void state_resolve_into(const struct policy_state *st, const struct alias *a, struct ipset *out, struct arena *arena);
+void state_resolve_into(
+        const struct policy_state *st, const struct alias *a, struct ipset *out, struct arena *arena);
 bool user_matches(const struct policy_user *u, struct slice token);
 /* Whether any address of the node is in the set. */
 bool node_in_set(const struct policy_node *n, const struct ipset *s);
@@ -103,12 +104,15 @@ void state_check_users(struct policy_state *st);
 /* Users, groups and tags, as owners and approvers are written. */
 bool node_in_owners(const struct policy_state *st, const struct policy_node *n, const struct vec *owners);
 
-/* compile.c: the sets that are the same everywhere, and the global rules. compile_node.c: those of one node. */
+/* compile.c: the sets that are the same everywhere, and the global rules. compile_node.c: those of one node.
+ */
 void state_fixed_sets(struct policy_state *st);
 void state_compile(struct policy_state *st);
 void state_compile_node(struct policy_state *st, size_t node);
-void rule_add_dsts(struct rule *r, struct arena *a, const struct ipset *set, const struct ip_spec *ip, bool cidr_form);
-void rule_add_self_dsts(struct rule *r, struct arena *a, const struct policy_node *n, const struct ip_spec *ip);
+void rule_add_dsts(
+        struct rule *r, struct arena *a, const struct ipset *set, const struct ip_spec *ip, bool cidr_form);
+void rule_add_self_dsts(
+        struct rule *r, struct arena *a, const struct policy_node *n, const struct ip_spec *ip);
 void rule_finish(struct rule *r, struct arena *a);
 const struct tailcfg_cap *companion_of(const struct app_cap *cap);
 struct tailcfg_strings set_tokens(const struct ipset *s, struct arena *a);
@@ -124,8 +128,8 @@ bool node_carries_via(const struct policy_node *n, const struct grant *g);
 /* ssh.c: one compiled rule of a node, for the writer and for sshTests. */
 struct ssh_compiled {
         const struct ssh_rule *rule;
-        struct vec principals; /* struct ip_addr */
-        struct vec users;      /* struct slice: map entries that name themselves */
+        struct vec principals;  /* struct ip_addr */
+        struct vec users;       /* struct slice: map entries that name themselves */
         bool nonroot, is_local; /* is_local: only the local part's entry */
         struct slice local;
 };

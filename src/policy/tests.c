@@ -15,9 +15,11 @@ static void fail(struct test_run *t, const struct text *dst, const char *why)
 {
         t->failed = true;
         if (dst)
-                policy_error_add(t->errors, dst->pos, "test(s) failed: %.*s -> %.*s: %s", SLICE_ARGS(t->test->src.s), SLICE_ARGS(dst->s), why);
+                policy_error_add(t->errors, dst->pos, "test(s) failed: %.*s -> %.*s: %s",
+                        SLICE_ARGS(t->test->src.s), SLICE_ARGS(dst->s), why);
         else
-                policy_error_add(t->errors, t->test->pos, "test(s) failed: %.*s: %s", SLICE_ARGS(t->test->src.s), why);
+                policy_error_add(
+                        t->errors, t->test->pos, "test(s) failed: %.*s: %s", SLICE_ARGS(t->test->src.s), why);
 }
 
 static bool names_nodes(const struct alias *a)
@@ -39,7 +41,9 @@ static void find_sources(struct test_run *t)
                 const struct ip_addr *own[] = { &t->st->w->nodes[i].ipv4, &t->st->w->nodes[i].ipv6 };
                 for (size_t f = 0; f < 2; f++) {
                         struct ip_prefix p = ip_host_prefix(*own[f]);
-                        struct ip_range *r = ipset_contains(&set, own[f]) ? VEC_PUSH(&t->sources, &t->a, struct ip_range) : NULL;
+                        struct ip_range *r = ipset_contains(&set, own[f])
+                                                     ? VEC_PUSH(&t->sources, &t->a, struct ip_range)
+                                                     : NULL;
                         if (r)
                                 *r = ip_range_of(&p);
                 }
@@ -58,22 +62,25 @@ static bool proto_fits(const struct test_run *t, int proto)
         return t->proto == -1 ? proto == 6 || proto == 17 || proto == 1 || proto == 58 : proto == t->proto;
 }
 
-static bool rule_allows(const struct test_run *t, const struct rule *r, const struct ip_range *src, const struct ipset *dst, uint16_t port)
+static bool rule_allows(const struct test_run *t, const struct rule *r, const struct ip_range *src,
+        const struct ipset *dst, uint16_t port)
 {
         if (!proto_fits(t, r->proto) || !ipset_overlaps_range(r->src, src))
                 return false;
         VEC_EACH(struct rule_dst, d, &r->dsts)
-                if (d->ports.first <= port && port <= d->ports.last && (d->is_any || ipset_overlaps_range(dst, &d->range)))
-                        return true;
+        if (d->ports.first <= port && port <= d->ports.last &&
+                (d->is_any || ipset_overlaps_range(dst, &d->range)))
+                return true;
         return false;
 }
 
 static bool is_allowed(const struct test_run *t, const struct ipset *dst, uint16_t port)
 {
-        VEC_EACH(struct ip_range, src, &t->sources) {
+        VEC_EACH(struct ip_range, src, &t->sources)
+        {
                 bool allowed = false;
                 VEC_EACH(struct rule *, r, &t->st->rules)
-                        allowed = allowed || rule_allows(t, *r, src, dst, port);
+                allowed = allowed || rule_allows(t, *r, src, dst, port);
                 if (!allowed)
                         return false;
         }
@@ -87,8 +94,9 @@ static const char *read_dst(struct test_run *t, const struct text *text, struct 
         struct vec ranges = { 0 };
         const char *why = "out of memory";
 
-        if (!host_port_parse(text->s, &host, &ports, &t->a, &why) || !ports_parse(ports, &ranges, &t->a, &why) ||
-            !alias_parse(host, text->pos, alias, &t->a, &why))
+        if (!host_port_parse(text->s, &host, &ports, &t->a, &why) ||
+                !ports_parse(ports, &ranges, &t->a, &why) ||
+                !alias_parse(host, text->pos, alias, &t->a, &why))
                 return why;
         const struct port_range *r = ranges.items;
         if (ranges.count != 1 || r->first != r->last)
@@ -124,7 +132,8 @@ static void run_dst(struct test_run *t, const struct text *text, bool want)
                 fail(t, text, want ? "expected ALLOWED, got DENIED" : "expected DENIED, got ALLOWED");
 }
 
-static bool run_test(const struct policy_state *st, const struct policy_test *test, struct policy_errors *errors)
+static bool run_test(
+        const struct policy_state *st, const struct policy_test *test, struct policy_errors *errors)
 {
         struct test_run t = { .st = st, .test = test, .errors = errors, .a = ARENA_INIT(64 << 20) };
         const char *why = "out of memory";
@@ -138,9 +147,9 @@ static bool run_test(const struct policy_state *st, const struct policy_test *te
         if (!t.failed) {
                 find_sources(&t);
                 VEC_EACH(struct text, d, &test->accept)
-                        run_dst(&t, d, true);
+                run_dst(&t, d, true);
                 VEC_EACH(struct text, d, &test->deny)
-                        run_dst(&t, d, false);
+                run_dst(&t, d, false);
         }
         if (arena_failed(&t.a))
                 fail(&t, NULL, "out of memory");
@@ -153,6 +162,6 @@ bool state_run_tests(const struct policy_state *st, struct policy_errors *errors
         bool ok = true;
 
         VEC_EACH(struct policy_test, t, &st->p->tests)
-                ok &= run_test(st, t, errors);
+        ok &= run_test(st, t, errors);
         return ok;
 }

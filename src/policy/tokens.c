@@ -71,8 +71,11 @@ bool alias_parse(struct slice text, size_t pos, struct alias *out, struct arena 
                 out->kind = ALIAS_AUTOGROUP;
                 if (find_autogroup(out))
                         return true;
-                *why = arena_printf(a, "invalid autogroup: got \"%.*s\", must be one of [autogroup:internet autogroup:member "
-                                    "autogroup:nonroot autogroup:tagged autogroup:self autogroup:danger-all]", SLICE_ARGS(text));
+                *why = arena_printf(a,
+                        "invalid autogroup: got \"%.*s\", must be one of [autogroup:internet "
+                        "autogroup:member "
+                        "autogroup:nonroot autogroup:tagged autogroup:self autogroup:danger-all]",
+                        SLICE_ARGS(text));
                 return false;
         } else if (slice_find(text, ':') == text.len && text.len) {
                 out->kind = ALIAS_HOST;

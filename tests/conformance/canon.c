@@ -42,7 +42,8 @@ static struct slice value_of(struct json_reader *r, bool sort_list)
 {
         struct buf out = BUF_INIT(16 << 20);
         enum json_type type = json_peek(r);
-        struct item *items = type == JSON_OBJECT || type == JSON_ARRAY ? calloc(ITEMS_MAX, sizeof(*items)) : NULL;
+        struct item *items =
+                type == JSON_OBJECT || type == JSON_ARRAY ? calloc(ITEMS_MAX, sizeof(*items)) : NULL;
         size_t n = 0;
 
         if (type == JSON_OBJECT && items) {
@@ -75,10 +76,7 @@ static struct slice value_of(struct json_reader *r, bool sort_list)
         return kept;
 }
 
-void canon_value(struct json_reader *r, struct buf *out)
-{
-        buf_append_slice(out, value_of(r, false));
-}
+void canon_value(struct json_reader *r, struct buf *out) { buf_append_slice(out, value_of(r, false)); }
 
 struct slice canon_text(struct slice json, struct arena *a)
 {

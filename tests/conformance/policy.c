@@ -50,8 +50,8 @@ static int run_file(const char *path, struct counts *total)
                 run_line(slice_trim(slice_make(line, (size_t)n)), total);
         free(line);
         fclose(f);
-        printf("%s: %zu passed, %zu failed, %zu skipped\n", path, total->passed - before.passed, total->failed - before.failed,
-               total->skipped - before.skipped);
+        printf("%s: %zu passed, %zu failed, %zu skipped\n", path, total->passed - before.passed,
+                total->failed - before.failed, total->skipped - before.skipped);
         return 0;
 }
 

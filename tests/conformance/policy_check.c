@@ -17,8 +17,8 @@ struct check {
 static void differ(struct check *k, size_t node, const char *what, struct slice want, struct slice got)
 {
         k->ok = false;
-        buf_printf(k->why, "    %.*s: %s\n      want %.*s\n      got  %.*s\n", SLICE_ARGS(k->c->more[node].name), what, SLICE_ARGS(want),
-                   SLICE_ARGS(got));
+        buf_printf(k->why, "    %.*s: %s\n      want %.*s\n      got  %.*s\n",
+                SLICE_ARGS(k->c->more[node].name), what, SLICE_ARGS(want), SLICE_ARGS(got));
 }
 
 static void same(struct check *k, size_t node, const char *what, struct slice want, struct slice got)
@@ -65,7 +65,8 @@ static struct slice rules_as_sets(const struct tailcfg_filter_rules *rules, stru
                                         set_token(r->dst_ports.items[j].ip, &dst, a);
                         ipset_sort(&dst);
                         for (size_t j = 0; j < dst.count; j++)
-                                buf_printf(&out, "-> %.*s:%u ", SLICE_ARGS(ip_range_text(&dst.items[j], a)), port);
+                                buf_printf(&out, "-> %.*s:%u ", SLICE_ARGS(ip_range_text(&dst.items[j], a)),
+                                        port);
                 }
                 buf_append_str(&out, "; ");
         }
@@ -80,14 +81,16 @@ static void check_filter(struct check *k, size_t node, int64_t index)
         struct buf json = BUF_INIT(1 << 24);
         struct json_writer w;
 
-        if (index < 0 || (size_t)index >= k->c->n_filters || policy_state_filter(k->st, node, k->a, &rules) != OK) {
+        if (index < 0 || (size_t)index >= k->c->n_filters ||
+                policy_state_filter(k->st, node, k->a, &rules) != OK) {
                 differ(k, node, "filter", SLICE_LIT(""), SLICE_LIT("out of memory"));
                 return;
         }
         json_writer_init(&w, &json, NULL);
         tailcfg_filter_rules_write(&w, &rules);
         if (!k->c->sets)
-                same(k, node, "filter", canon_text(k->c->filters[index], k->a), canon_text(buf_slice(&json), k->a));
+                same(k, node, "filter", canon_text(k->c->filters[index], k->a),
+                        canon_text(buf_slice(&json), k->a));
         else if (tailcfg_filter_rules_decode(k->c->filters[index], k->a, &want) == OK)
                 same(k, node, "filter", rules_as_sets(&want, k->a), rules_as_sets(&rules, k->a));
         buf_fini(&json);
@@ -145,7 +148,8 @@ static void check_peers(struct check *k, size_t node, struct slice want)
         buf_append_byte(&got, '{');
         for (size_t i = 0; i < k->c->n_nodes; i++) {
                 struct tailcfg_prefixes routes;
-                if (!policy_state_sees(k->st, node, i) || policy_state_routes(k->st, node, i, k->a, &routes) != OK)
+                if (!policy_state_sees(k->st, node, i) ||
+                        policy_state_routes(k->st, node, i, k->a, &routes) != OK)
                         continue;
                 buf_printf(&got, "%s\"%.*s\":", first ? "" : ",", SLICE_ARGS(k->c->more[i].name));
                 put_prefixes(&got, routes.items, routes.count);
@@ -174,9 +178,10 @@ static void check_ssh(struct check *k, size_t node, struct slice want)
 /* What the corpus says to leave out of the comparison. */
 static bool is_left_out(struct slice name)
 {
-        static const char *const names[] = { "is-admin", "is-owner", "tailnet-lock", "warn-funnel-no-https", "max-key-duration" };
-        static const char *const plain[] = { "service-host", "store-appc-routes", "tailnet-display-name", "native-ipv4",
-                                             "probe-udp-lifetime", "ssh-behavior-v1", "ssh-env-vars" };
+        static const char *const names[] = { "is-admin", "is-owner", "tailnet-lock", "warn-funnel-no-https",
+                "max-key-duration" };
+        static const char *const plain[] = { "service-host", "store-appc-routes", "tailnet-display-name",
+                "native-ipv4", "probe-udp-lifetime", "ssh-behavior-v1", "ssh-env-vars" };
         static const struct slice cap = SLICE_LIT("https://tailscale.com/cap/");
 
         for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
@@ -221,12 +226,15 @@ static void check_self_caps(struct check *k, size_t node, struct slice want)
         if (policy_state_attrs(k->st, node, k->a, &attrs) != OK)
                 return;
         /* The baseline is the server's, not the policy's. */
-        buf_printf(&got, "{\"https://tailscale.com/cap/ssh\":null,\"https://tailscale.com/cap/file-sharing\":null,"
-                   "\"default-auto-update\":[%s]", k->c->auto_updates ? "true" : "false");
+        buf_printf(&got,
+                "{\"https://tailscale.com/cap/ssh\":null,\"https://tailscale.com/cap/file-sharing\":null,"
+                "\"default-auto-update\":[%s]",
+                k->c->auto_updates ? "true" : "false");
         for (size_t i = 0; i < attrs.count; i++)
                 buf_printf(&got, ",\"%.*s\":null", SLICE_ARGS(attrs.items[i]));
         buf_append_byte(&got, '}');
-        same(k, node, "self_caps", without_left_out(want, k->a), without_left_out(arena_copy(k->a, buf_slice(&got)), k->a));
+        same(k, node, "self_caps", without_left_out(want, k->a),
+                without_left_out(arena_copy(k->a, buf_slice(&got)), k->a));
         buf_fini(&got);
 }
 
@@ -247,7 +255,8 @@ static void check_peer_caps(struct check *k, size_t node, struct slice want)
         for (size_t i = 0; i < k->c->n_nodes; i++) {
                 if (!policy_state_sees(k->st, node, i) || !is_exit(&k->c->nodes[i]))
                         continue;
-                buf_printf(&got, "%s\"%.*s\":{\"suggest-exit-node\":null}", first ? "" : ",", SLICE_ARGS(k->c->more[i].name));
+                buf_printf(&got, "%s\"%.*s\":{\"suggest-exit-node\":null}", first ? "" : ",",
+                        SLICE_ARGS(k->c->more[i].name));
                 first = false;
         }
         buf_append_byte(&got, '}');
@@ -269,7 +278,8 @@ static bool has_attr(struct check *k, size_t node, const char *name)
 
 static struct slice addresses(struct check *k, size_t viewer, size_t node)
 {
-        struct ip_prefix own[2] = { ip_host_prefix(k->c->nodes[node].ipv4), ip_host_prefix(k->c->nodes[node].ipv6) };
+        struct ip_prefix own[2] = { ip_host_prefix(k->c->nodes[node].ipv4),
+                ip_host_prefix(k->c->nodes[node].ipv6) };
         bool no_v4 = has_attr(k, node, "disable-ipv4") || has_attr(k, viewer, "disable-ipv4");
         struct buf out = BUF_INIT(4096);
 
@@ -290,7 +300,8 @@ static void check_peer_addresses(struct check *k, size_t node, struct slice want
                 struct slice list = canon_text(json_raw(&r), k->a);
                 for (size_t i = 0; i < k->c->n_nodes; i++)
                         if (slice_equal(k->c->more[i].name, name))
-                                same(k, node, "peer_addresses", list, canon_text(addresses(k, node, i), k->a));
+                                same(k, node, "peer_addresses", list,
+                                        canon_text(addresses(k, node, i), k->a));
         }
 }
 
@@ -329,20 +340,22 @@ static struct slice merge_caps(struct slice json, struct arena *a)
                         i++;
                 const char *sep = i < n && values[i].len && inner.len ? "," : "";
                 values[i] = slice_str(arena_printf(a, "%.*s%s%.*s", i < n ? (int)values[i].len : 0,
-                                                   i < n ? (const char *)values[i].ptr : "", sep, SLICE_ARGS(inner)));
+                        i < n ? (const char *)values[i].ptr : "", sep, SLICE_ARGS(inner)));
                 names[i] = name;
                 n += i == n;
         }
         buf_append_byte(&out, '{');
         for (size_t i = 0; i < n; i++)
-                buf_printf(&out, "%s\"%.*s\":[%.*s]", i ? "," : "", SLICE_ARGS(names[i]), SLICE_ARGS(values[i]));
+                buf_printf(
+                        &out, "%s\"%.*s\":[%.*s]", i ? "," : "", SLICE_ARGS(names[i]), SLICE_ARGS(values[i]));
         buf_append_byte(&out, '}');
         struct slice s = canon_text(arena_copy(a, buf_slice(&out)), a);
         buf_fini(&out);
         return s;
 }
 
-static struct slice caps_between(const struct filter *f, const struct ip_addr *src, const struct ip_addr *dst, struct arena *a)
+static struct slice caps_between(
+        const struct filter *f, const struct ip_addr *src, const struct ip_addr *dst, struct arena *a)
 {
         struct cap_list l = { .json = BUF_INIT(1 << 20) };
 
@@ -372,14 +385,16 @@ static void check_whois(struct check *k, size_t node, struct slice want)
 
         if (policy_state_filter(k->st, node, k->a, &rules) != OK)
                 return;
-        struct filter *f = filter_new(&(struct filter_options){ .rules = rules.items, .rule_count = rules.count, .local = local, .local_count = 2 });
+        struct filter *f = filter_new(&(struct filter_options){
+                .rules = rules.items, .rule_count = rules.count, .local = local, .local_count = 2 });
         buf_append_byte(&got, '{');
         for (size_t i = 0; f && i < k->c->n_nodes; i++) {
                 const struct policy_node *peer = &k->c->nodes[i];
                 char text[IP_TEXT_MAX];
                 if (!policy_state_sees(k->st, node, i))
                         continue;
-                struct slice v4 = caps_between(f, &peer->ipv4, &own->ipv4, k->a), v6 = caps_between(f, &peer->ipv6, &own->ipv6, k->a);
+                struct slice v4 = caps_between(f, &peer->ipv4, &own->ipv4, k->a),
+                             v6 = caps_between(f, &peer->ipv6, &own->ipv6, k->a);
                 if (slice_equal(v4, v6)) {
                         put_cap(&got, &first, k->c->more[i].name, v4);
                         continue;
@@ -419,7 +434,8 @@ static void check_node(struct check *k, size_t node)
                 else if (slice_is(name, "self_primary"))
                         primary = raw;
                 else if (slice_is(name, "self_addresses"))
-                        same(k, node, "self_addresses", canon_text(raw, k->a), canon_text(addresses(k, node, node), k->a));
+                        same(k, node, "self_addresses", canon_text(raw, k->a),
+                                canon_text(addresses(k, node, node), k->a));
                 else if (slice_is(name, "peer_addresses"))
                         check_peer_addresses(k, node, raw);
                 else if (slice_is(name, "ssh"))
@@ -433,10 +449,12 @@ static void check_node(struct check *k, size_t node)
         }
         if (has_peers) {
                 put_prefixes(&list, n->approved, n->n_approved);
-                same(k, node, "self_routes", sorted_list(routes, k->a), sorted_list(arena_copy(k->a, buf_slice(&list)), k->a));
+                same(k, node, "self_routes", sorted_list(routes, k->a),
+                        sorted_list(arena_copy(k->a, buf_slice(&list)), k->a));
                 buf_clear(&list);
                 put_prefixes(&list, n->primary, n->n_primary);
-                same(k, node, "self_primary", sorted_list(primary, k->a), sorted_list(arena_copy(k->a, buf_slice(&list)), k->a));
+                same(k, node, "self_primary", sorted_list(primary, k->a),
+                        sorted_list(arena_copy(k->a, buf_slice(&list)), k->a));
         }
         buf_fini(&list);
 }
@@ -453,7 +471,7 @@ static void check_approval(struct check *k, size_t node)
                 ip_prefix_format(&n->advertised[i], text);
                 if (approved != may)
                         differ(k, node, text, approved ? SLICE_LIT("approved") : SLICE_LIT("not approved"),
-                               may ? SLICE_LIT("approved") : SLICE_LIT("not approved"));
+                                may ? SLICE_LIT("approved") : SLICE_LIT("not approved"));
         }
 }
 
@@ -467,10 +485,11 @@ static bool check_rejected(struct policy_case *c, const struct policy_errors *er
         struct buf text = BUF_INIT(1 << 20);
 
         policy_errors_write(errors, &text);
-        bool ok = slice_is(c->result, "reject") && (slice_is(c->error_match, "any") || contains(buf_slice(&text), c->error));
+        bool ok = slice_is(c->result, "reject") &&
+                  (slice_is(c->error_match, "any") || contains(buf_slice(&text), c->error));
         if (!ok)
-                buf_printf(why, "    want %.*s %.*s\n    got  reject %.*s\n", SLICE_ARGS(c->result), SLICE_ARGS(c->error),
-                           SLICE_ARGS(buf_slice(&text)));
+                buf_printf(why, "    want %.*s %.*s\n    got  reject %.*s\n", SLICE_ARGS(c->result),
+                        SLICE_ARGS(c->error), SLICE_ARGS(buf_slice(&text)));
         buf_fini(&text);
         return ok;
 }
@@ -484,7 +503,8 @@ bool case_run(struct policy_case *c, struct buf *why)
 
         policy_errors_init(&errors);
         struct policy *p = policy_parse(c->policy, &settings, &errors);
-        if (!p || policy_state_new(p, &world, &k.st, &errors) != OK || policy_state_test(k.st, &errors) != OK) {
+        if (!p || policy_state_new(p, &world, &k.st, &errors) != OK ||
+                policy_state_test(k.st, &errors) != OK) {
                 k.ok = check_rejected(c, &errors, why);
         } else if (!slice_is(c->result, "accept")) {
                 buf_printf(why, "    want reject %.*s\n    got  accept\n", SLICE_ARGS(c->error));

@@ -46,8 +46,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         const struct policy_node nodes[] = {
                 { .id = 1, .user_id = 1, .ipv4 = ip_v4(100, 64, 0, 1) },
                 { .id = 2, .user_id = 2, .ipv4 = ip_v4(100, 64, 0, 2) },
-                { .id = 3, .tags = srv, .tag_count = 1, .ipv4 = ip_v4(100, 64, 0, 3), .routes = routes, .route_count = 2,
-                  .primary = routes, .primary_count = 1 },
+                { .id = 3,
+                        .tags = srv,
+                        .tag_count = 1,
+                        .ipv4 = ip_v4(100, 64, 0, 3),
+                        .routes = routes,
+                        .route_count = 2,
+                        .primary = routes,
+                        .primary_count = 1 },
         };
         struct policy_settings settings = { SLICE_LIT("example.com"), users, 2 };
         struct policy_world world = { users, nodes, 2, 3 };

@@ -37,7 +37,8 @@ void policy_errors_fini(struct policy_errors *errors);
 /* One message as the official service words it; several lines when there are several. */
 void policy_errors_write(const struct policy_errors *errors, struct buf *out);
 /* For a terminal: "NAME:LINE:COLUMN: text", the line itself, and a caret below. */
-void policy_errors_show(const struct policy_errors *errors, struct slice text, const char *name, struct buf *out);
+void policy_errors_show(
+        const struct policy_errors *errors, struct slice text, const char *name, struct buf *out);
 
 enum policy_role {
         POLICY_OWNER = 1,
@@ -65,7 +66,8 @@ struct policy_settings {
  * Parses and checks. The text is copied. NULL with at least one error if it is not a
  * policy. Empty text is the policy without rules of any kind, see policy_is_empty().
  */
-struct policy *policy_parse(struct slice text, const struct policy_settings *settings, struct policy_errors *errors);
+struct policy *policy_parse(
+        struct slice text, const struct policy_settings *settings, struct policy_errors *errors);
 void policy_free(struct policy *p);
 bool policy_is_empty(const struct policy *p);
 

@@ -32,8 +32,8 @@ struct policy_state;
 
 /* Policy and world are borrowed for the life of the state. ERR_NOMEM; ERR_EXISTS with
  * an error when a token names two users. */
-enum err MUST_USE policy_state_new(const struct policy *p, const struct policy_world *w, struct policy_state **out,
-                                   struct policy_errors *errors);
+enum err MUST_USE policy_state_new(const struct policy *p, const struct policy_world *w,
+        struct policy_state **out, struct policy_errors *errors);
 void policy_state_free(struct policy_state *st);
 
 /* Nodes are named by their place in the world. */
@@ -46,19 +46,21 @@ bool policy_state_classes_see(const struct policy_state *st, uint32_t a, uint32_
 
 /* The packet filter for a node, reduced to what concerns it; texts live in the state
  * or the arena. ERR_NOMEM. */
-enum err MUST_USE policy_state_filter(const struct policy_state *st, size_t node, struct arena *a,
-                                      struct tailcfg_filter_rules *out);
+enum err MUST_USE policy_state_filter(
+        const struct policy_state *st, size_t node, struct arena *a, struct tailcfg_filter_rules *out);
 
 /* The routes of a peer as the viewer is to see them: AllowedIPs beyond the peer's own
  * addresses, sorted. Without the default routes they are its PrimaryRoutes. */
-enum err MUST_USE policy_state_routes(const struct policy_state *st, size_t viewer, size_t peer, struct arena *a,
-                                      struct tailcfg_prefixes *out);
+enum err MUST_USE policy_state_routes(const struct policy_state *st, size_t viewer, size_t peer,
+        struct arena *a, struct tailcfg_prefixes *out);
 
 /* The SSHPolicy object. base_url without a slash at its end. */
-void policy_state_write_ssh(const struct policy_state *st, size_t node, struct slice base_url, struct json_writer *w);
+void policy_state_write_ssh(
+        const struct policy_state *st, size_t node, struct slice base_url, struct json_writer *w);
 
 /* Attributes that the policy puts on a node: each name once, in the order of the policy. */
-enum err MUST_USE policy_state_attrs(const struct policy_state *st, size_t node, struct arena *a, struct tailcfg_strings *out);
+enum err MUST_USE policy_state_attrs(
+        const struct policy_state *st, size_t node, struct arena *a, struct tailcfg_strings *out);
 
 /* Whether a route that the node announces is approved at once. */
 bool policy_state_may_approve(const struct policy_state *st, size_t node, const struct ip_prefix *route);
