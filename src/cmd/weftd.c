@@ -271,9 +271,10 @@ int main(int argc, char **argv)
         if (why)
                 return fail(why);
         log_set_level(f.verbose <= 0 ? LOG_INFO : f.verbose == 1 ? LOG_DEBUG : LOG_TRACE);
-        router_cleanup(); /* after a crash, and at every start (spec/node.md 1.10) */
-        if (f.cleanup)
+        if (f.cleanup) {
+                router_cleanup();
                 return 0;
+        }
 
         struct node_options options = {
                 .socket_path = f.socket,

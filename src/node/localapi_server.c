@@ -14,6 +14,7 @@ static const struct log api_log = { "localapi" };
 
 enum {
         CONNECTIONS_MAX = 256,
+        STRANGERS_MAX = 48, /* connections of users who may only look; below every bound they could use up */
         WATCHERS_MAX = 128,
         PINGS_MAX = 64,
         WATCHER_BYTES = 2 << 20, /* a slower watcher is cut off */
@@ -50,7 +51,7 @@ struct localapi_server {
         struct http_server *http;
         struct net_listener *listener;
         struct list watchers, pings, logouts;
-        unsigned watcher_count, ping_count;
+        unsigned watcher_count, ping_count, stranger_count;
         uint64_t next_token;
         struct timer engine_timer;
 };
@@ -70,13 +71,14 @@ static bool is_operator(const struct backend *b, uid_t uid)
         return getpwnam_r(text, &entry, space, sizeof space, &found) == 0 && found && found->pw_uid == uid;
 }
 
-static bool may_write(const struct localapi_server *s, const struct http_exchange *x)
+static bool may_write(const struct localapi_server *s, const struct net_stream *stream)
 {
         struct net_creds who;
 
-        if (!net_stream_creds(http_stream(x), &who))
+        if (!net_stream_creds(stream, &who))
                 return false;
-        return who.uid == 0 || (geteuid() != 0 && who.uid == geteuid()) || is_operator(s->backend, who.uid);
+        return who.uid == 0 || (geteuid() != 0 && who.uid == geteuid()) ||
+               (s->backend && is_operator(s->backend, who.uid));
 }
 
 /* ---- answers that take time ------------------------------------------------------------ */
@@ -271,7 +273,7 @@ static void on_request(void *ctx, struct http_exchange *x)
                 .has_origin = http_header(x, "Origin").ptr || http_header(x, "Referer").ptr,
                 .body = http_body(x),
                 .may_read = true,
-                .may_write = may_write(s, x),
+                .may_write = may_write(s, http_stream(x)),
                 .query = get_query,
                 .query_ctx = x,
         };
@@ -293,11 +295,26 @@ static void on_request(void *ctx, struct http_exchange *x)
         localapi_reply_fini(&reply);
 }
 
+/* The socket is open to every user of the machine, and none may lock its owner out. A
+ * connection of a stranger carries the server as its context, others carry none. */
 static void on_accept(void *ctx, struct net_stream *stream)
 {
         struct localapi_server *s = ctx;
+        bool is_stranger = !may_write(s, stream);
 
-        http_serve(s->http, stream, NULL);
+        if (is_stranger && s->stranger_count >= STRANGERS_MAX) {
+                net_stream_close(stream);
+                return;
+        }
+        s->stranger_count += is_stranger;
+        http_serve(s->http, stream, is_stranger ? s : NULL);
+}
+
+static void on_conn_end(void *ctx, void *conn_ctx)
+{
+        (void)ctx;
+        if (conn_ctx)
+                ((struct localapi_server *)conn_ctx)->stranger_count--;
 }
 
 /* ---- the bus ------------------------------------------------------------------------------ */
@@ -338,7 +355,7 @@ static void send_engine(struct timer *t, const struct now *now)
 enum err localapi_server_start(struct net_loop *loop, const char *path, const struct localapi_server_ops *ops,
         void *ctx, struct localapi_server **out, struct diag *diag)
 {
-        static const struct http_server_calls http_calls = { .on_request = on_request };
+        static const struct http_server_calls http_calls = { .on_request = on_request, .on_conn_end = on_conn_end };
         static const struct net_listener_calls listener_calls = { .on_accept = on_accept };
         const struct http_limits limits = {
                 .body_bytes = LOCALAPI_BODY_MAX, .write_bytes = WATCHER_BYTES, .connections = CONNECTIONS_MAX,

@@ -329,7 +329,13 @@ enum err node_start(struct net_loop *loop, const struct node_options *options, s
         n->tunnel_timer.fire = tunnel_due;
         n->tick_timer.fire = tick;
 
-        err = options->state_path ? disk_load_state(options->state_path, &n->state, diag) : OK;
+        /* The socket is first: where a daemon answers already, its routing and its state
+         * file stay as they are. */
+        err = localapi_server_start(loop, options->socket_path, &node_api_ops, n, &n->api, diag);
+        if (!err)
+                router_cleanup(); /* after a crash, and at every start (spec/node.md 1.10) */
+        if (!err && options->state_path)
+                err = disk_load_state(options->state_path, &n->state, diag);
         if (!err && describe_machine(n, &backend.host) != OK)
                 err = diag_set(diag, ERR_NOMEM, "out of memory");
         backend.state = &n->state;
@@ -339,8 +345,6 @@ enum err node_start(struct net_loop *loop, const struct node_options *options, s
         /* A state that cannot be kept is worth a refusal at start, not a surprise later. */
         if (!err && options->state_path)
                 err = disk_save_state(options->state_path, &n->state, diag);
-        if (!err)
-                err = localapi_server_start(loop, options->socket_path, &node_api_ops, n, &n->api, diag);
         if (!err) {
                 options->ready(options->ctx);
                 err = open_tun(n, diag);

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 from tailnet import Node
 from topology import BUILD
@@ -53,6 +54,16 @@ def test_socket_in_use(lab, tailnet):
     node = Node(host, tailnet)
     line = weftd(lab, host, f"--socket={node.socket}")
     assert "in use" in line or "already" in line, line
+
+
+def test_a_second_daemon_leaves_the_first_alone(lab, tailnet):
+    one, two = (Node(lab.public_host(name, 20 + i), tailnet) for i, name in enumerate(("one", "two")))
+    one.up(tailnet.key)
+    two.up(tailnet.key)
+    rules = one.host.run("ip", "rule").stdout
+    weftd(lab, one.host, f"--socket={one.socket}")
+    assert one.host.run("ip", "rule").stdout == rules
+    one.host.run("ping", "-c1", "-W10", two.address())
 
 
 def test_weft_without_daemon(lab):
@@ -132,6 +143,22 @@ def test_full_disk(lab, tailnet):
         for program in lab.programs:
             program.kill()
         subprocess.run(["umount", small], check=True)
+
+
+def test_a_stranger_does_not_lock_the_owner_out(lab, tailnet):
+    """The socket is open to every user; one who holds many connections leaves some to root."""
+    node = Node(lab.public_host("one", 20), tailnet)
+    node.socket.parent.chmod(0o755)
+    lab.folder.chmod(0o755)
+    hold = ("import os, socket, sys, time\nos.setuid(65534)\nheld = []\n"
+            "for _ in range(600):\n s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); held.append(s)\n"
+            "print('held', flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", hold, node.socket], stdout=subprocess.PIPE) as stranger:
+        try:
+            assert stranger.stdout.readline() == b"held\n"
+            assert node.status()["BackendState"]
+        finally:
+            stranger.kill()
 
 
 def test_unprivileged(lab):
