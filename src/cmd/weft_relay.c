@@ -2,13 +2,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/table.h"
 #include "base/text.h"
 #include "cli/flags.h"
+#include "net/listener.h"
 #include "relay/relay_files.h"
 #include "relay/relay_server.h"
 #include "relay/relay_stun.h"
@@ -347,18 +347,6 @@ static void stop(void)
                 net_loop_free(run.loop);
 }
 
-/* Each client is a descriptor. */
-static void raise_descriptor_limit(void)
-{
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-                return;
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-                log_debug(&logger, "descriptor limit not raised", NULL);
-}
-
 static int fail(const struct diag *d, int status)
 {
         fprintf(stderr, "weft-relay: %s\n", d->text);
@@ -404,7 +392,7 @@ int main(int argc, char **argv)
 
         rng_fill(net_rng(), hash_key, sizeof(hash_key));
         hash_set_key(hash_key);
-        raise_descriptor_limit();
+        net_raise_descriptor_limit();
         e = start(addr, uses_tls, &d);
         if (e == OK)
                 net_loop_run(run.loop);

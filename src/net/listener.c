@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,7 +13,12 @@
 
 static const struct log lg = { "net" };
 
-enum { BACKLOG = 1024 };
+enum {
+        BACKLOG = 1024,
+        /* Descriptors that connections leave to the rest of the program: its files, its
+         * own connections. Beyond the limit libuv would drop connections unheard. */
+        DESCRIPTORS_KEPT = 8,
+};
 
 struct net_listener {
         struct net_loop *loop;
@@ -39,6 +45,24 @@ static void on_closed(uv_handle_t *handle)
         free(l);
 }
 
+/* The kernel gives the lowest free descriptor: a high one means that most are in use. */
+static bool is_last_descriptor(struct sock_stream *s)
+{
+        struct rlimit limit;
+        uv_os_fd_t fd;
+
+        if (uv_fileno((uv_handle_t *)sock_stream_handle(s), &fd) != 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+                return false;
+        return (rlim_t)fd + DESCRIPTORS_KEPT >= limit.rlim_cur;
+}
+
+static void refuse(struct net_listener *l, struct sock_stream *s, const char *why, unsigned live)
+{
+        if (log_allow(&l->full_limit, net_loop_now(l->loop).mono_us))
+                log_warn(&lg, "too many connections, closing the newest", "live=%u why=\"%s\"", live, why);
+        sock_stream_discard(s);
+}
+
 static void on_connection(uv_stream_t *server, int status)
 {
         struct net_listener *l = server->data;
@@ -55,9 +79,11 @@ static void on_connection(uv_stream_t *server, int status)
                 return;
         }
         if (l->count->live >= l->count->max) {
-                if (log_allow(&l->full_limit, net_loop_now(l->loop).mono_us))
-                        log_warn(&lg, "too many connections, closing the newest", "max=%u", l->count->max);
-                sock_stream_discard(s);
+                refuse(l, s, "as many as are allowed", l->count->live);
+                return;
+        }
+        if (is_last_descriptor(s)) {
+                refuse(l, s, "few file descriptors are left; raise ulimit -n or LimitNOFILE=", l->count->live);
                 return;
         }
         l->calls->on_accept(l->ctx, sock_stream_opened(s, l->count));
@@ -183,4 +209,15 @@ void net_listener_close(struct net_listener *l)
         if (l->unlink_path)
                 unlink(l->unlink_path);
         uv_close(&l->h.handle, on_closed);
+}
+
+void net_raise_descriptor_limit(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+                log_debug(&lg, "descriptor limit not raised", "error=\"%s\"", strerror(errno));
 }

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,6 +124,36 @@ static void a_stream_passes_to_another_owner_with_what_was_not_its(void **state)
         run_until(*state, heir.ended == 1);
         assert_true(recorder_has(&heir, "rest"));
         recorder_fini(&heir);
+}
+
+/* A few descriptors stay free for the program's files, whatever strangers open. */
+static void connections_leave_descriptors_to_the_program(void **state)
+{
+        struct rlimit before, low;
+        struct server srv = { 0 };
+        struct net_stream *s, *s2;
+        struct recorder r, r2;
+        struct diag d;
+
+        start_unix(&srv, *state);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(net_dial_unix(*state, sock_path, &s, &d), OK);
+        recorder_attach(&r, s);
+        run_until(*state, srv.count == 1);
+        int next = dup(0);
+        assert_true(next > 0);
+        close(next);
+        low = (struct rlimit){ (rlim_t)next + 5, before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        assert_int_equal(net_dial_unix(*state, sock_path, &s2, &d), OK);
+        recorder_attach(&r2, s2);
+        run_until(*state, r2.ended == 1);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(srv.count, 1);
+        assert_int_equal(r.ended, 0);
+        recorder_fini(&r);
+        recorder_fini(&r2);
+        stop(&srv);
 }
 
 static void unix_sockets_tell_who_connects(void **state)
@@ -271,6 +302,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_paused_reader_slows_the_writer, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(
                         a_stream_passes_to_another_owner_with_what_was_not_its, loop_setup, loop_teardown),
+                cmocka_unit_test_setup_teardown(
+                        connections_leave_descriptors_to_the_program, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(unix_sockets_tell_who_connects, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(
                         closing_from_every_callback_is_safe, loop_setup, loop_teardown),

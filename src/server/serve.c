@@ -233,6 +233,7 @@ enum err serve_run(struct config *config, struct diag *diag)
                 e = config_settings(config, &sv.settings, diag);
         if (e != OK)
                 return e;
+        net_raise_descriptor_limit();
         sv.deadline.fire = deadline_due;
         sv.store_news.run = store_news;
         for (size_t i = 0; i < config->warnings.n; i++)

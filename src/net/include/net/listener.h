@@ -1,7 +1,8 @@
 /*
  * Listening sockets, TCP and Unix. Each accepted connection is given away as an open
  * stream. A listener bounds how many of its connections live at once; those beyond
- * are closed as they arrive.
+ * are closed as they arrive, and so are those that would leave the process without file
+ * descriptors.
  */
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
@@ -41,5 +42,8 @@ struct ip_port net_listener_addr(const struct net_listener *l);
 unsigned net_listener_count(const struct net_listener *l);
 /* Stops accepting. Accepted streams live on. NULL is fine. */
 void net_listener_close(struct net_listener *l);
+
+/* Lets the process open as many files as the system allows it: each connection is one. */
+void net_raise_descriptor_limit(void);
 
 #endif
