@@ -1,6 +1,7 @@
 """What ./quickstart shows: a tailnet of two nodes behind two NATs."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -80,25 +81,28 @@ def show(lab):
 def main():
     if os.geteuid() != 0:
         sys.exit("demo: network namespaces and TUN devices need root")
-    # A signal becomes an exception, so that the lab is taken down on every way out.
+    # A signal becomes an exception, so that the lab is taken down on every way out; Ctrl-C
+    # too where the shell that started us in the background had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
+    lab = Lab("demo")
     try:
-        with Lab("demo") as lab:
+        with lab:
             control, laptop = show(lab)
             if "--once" in sys.argv:
                 print("Both pings came as they should.")
-                return 0
-            hint(control, laptop)
-            print("The demo runs until Ctrl-C.")
-            signal.pause()
+            else:
+                hint(control, laptop)
+                print("The demo runs until Ctrl-C.", flush=True)
+                signal.pause()
     except KeyboardInterrupt:
         print("\nTaken down; nothing is left behind.")
-        return 0
     except Failure as failure:
         print(f"demo: {failure}", file=sys.stderr)
-        print("The logs of the programs are in /tmp/weft-lab-demo.", file=sys.stderr)
+        print(f"The logs of the programs are in {lab.folder}.", file=sys.stderr)
         return 1
+    shutil.rmtree(lab.folder, ignore_errors=True)
     return 0
 
 
