@@ -113,7 +113,8 @@ def sanitizers():
         meson_tests("build-asan", ["unit", "fuzz"], SANITIZE, 4)
 
 
-def fuzz(seconds):
+def fuzz(seconds, seed):
+    """A fixed seed makes two short runs of one commit alike; seed 0 looks somewhere new each time."""
     environ = {"CC": "clang"}
     options = ["-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debugoptimized", "-Dwerror=false"]
     if not build("build-fuzz", options, environ):
@@ -124,7 +125,7 @@ def fuzz(seconds):
         name = target.name.removeprefix("fuzz_")
         found = ROOT / "build-fuzz" / "corpus" / name
         found.mkdir(parents=True, exist_ok=True)
-        command = [target, f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", "-close_fd_mask=0",
+        command = [target, f"-max_total_time={seconds}", f"-seed={seed}", "-timeout=20", "-rss_limit_mb=2048", "-close_fd_mask=0",
                    f"-artifact_prefix={LOGS}/{name}-", found, ROOT / "tests" / "fuzz" / "corpus" / name]
         one(f"fuzz {name}", command, seconds + 120, env=os.environ | SANITIZE)
 
@@ -183,7 +184,8 @@ def main():
         sanitizers()
     if wanted("fuzz"):
         say("Fuzzing")
-        fuzz(options.fuzz_seconds or (60 if options.long else 5))
+        long = options.long or options.fuzz_seconds
+        fuzz(options.fuzz_seconds or (60 if options.long else 5), seed=0 if long else 1)
     if wanted("lab"):
         say("Lab: real programs in network namespaces")
         pytest("lab", "tests/lab", ["--long"] if options.long else [])

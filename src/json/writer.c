@@ -87,7 +87,7 @@ static void put_quoted(struct json_writer *w, struct slice s)
                 if (n == 1)
                         put_ascii(w, s.ptr[0]);
                 else if (n == 0)
-                        buf_append_str(w->out, "\\ufffd");
+                        buf_append_str(w->out, "\xef\xbf\xbd"); /* U+FFFD, written as a reader of it would write it again */
                 else if (n == 3 && memcmp(s.ptr, "\xe2\x80", 2) == 0 && (s.ptr[2] & 0xfe) == 0xa8)
                         buf_append_str(w->out, s.ptr[2] == 0xa8 ? "\\u2028" : "\\u2029");
                 else
