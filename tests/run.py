@@ -102,6 +102,17 @@ def meson_tests(folder, suites, env=None, timeout_multiplier=1):
         show_end(log, 120)
 
 
+def as_root():
+    """What comes before a command that makes namespaces and TUN devices."""
+    if os.geteuid() == 0:
+        return []
+    if not shutil.which("sudo"):
+        say("  the lab makes network namespaces and TUN devices, which needs root: run as root or install sudo")
+        return []
+    say("  the lab makes network namespaces and TUN devices, which needs root; using sudo")
+    return ["sudo", "env", f"PATH={os.environ['PATH']}"]
+
+
 SANITIZE = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
@@ -142,7 +153,7 @@ def pytest(name, folder, options=()):
     report = LOGS / f"{name}.xml"
     log = f"{name}.log"
     report.unlink(missing_ok=True)
-    status = run([sys.executable, "-m", "pytest", "-q", "-rs", f"--junitxml={report}", *options, folder], log, 3600)
+    status = run([*as_root(), sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", f"--junitxml={report}", *options, folder], log, 3600)
     if not report.exists():
         TOTALS.add(failed=1)
         say(f"  FAILED {name}: pytest did not finish")

@@ -1,10 +1,15 @@
 import os
+import resource
 import shutil
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
+
+# A login shell often allows 1,024 descriptors; what the system allows at most suits the cases with thousands of clients.
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 from conftest_lab import *  # noqa: E402,F401,F403
 

@@ -33,7 +33,11 @@ What to try next, from another terminal, as root:
   ip netns exec {home.host.netns} {BUILD}/weft --socket={home.socket} status
   ip netns exec {home.host.netns} ping desk's address
   ip netns exec {control.host.netns} {BUILD}/weft-control -c {control.config} nodes list
+""", flush=True)
 
+
+def how_to_join():
+    print("""
 To join a real machine, run weft-control where your machines can reach it (README.md,
 "A tailnet of your own"), and on each of them:
 
@@ -92,8 +96,10 @@ def main():
             control, laptop = show(lab)
             if "--once" in sys.argv:
                 print("Both pings came as they should.")
+                how_to_join()
             else:
                 hint(control, laptop)
+                how_to_join()
                 print("The demo runs until Ctrl-C.", flush=True)
                 signal.pause()
     except KeyboardInterrupt:
