@@ -1,5 +1,6 @@
 /* The server's side: certificates, keys, and the streams made from them. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tls_internal.h"
 
@@ -9,7 +10,8 @@ struct tls_server {
 
 const char *tls_reason(void)
 {
-        const char *reason = ERR_reason_error_string(ERR_peek_error());
+        unsigned long error = ERR_peek_error();
+        const char *reason = ERR_SYSTEM_ERROR(error) ? strerror(ERR_GET_REASON(error)) : ERR_reason_error_string(error);
 
         ERR_clear_error();
         return reason ? reason : "unknown error";
