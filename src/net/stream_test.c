@@ -31,13 +31,27 @@ static void on_accept(void *ctx, struct net_stream *s)
 }
 static const struct net_listener_calls calls = { on_accept };
 
-static char sock_path[64];
+/* In a folder of its own, which the listener makes. */
+static char folder[64], sock_path[80];
+
+static int name_folder(void **state)
+{
+        (void)state;
+        snprintf(folder, sizeof(folder), "/tmp/weft-net-%d", (int)getpid());
+        snprintf(sock_path, sizeof(sock_path), "%s/s.sock", folder);
+        return 0;
+}
+
+static int remove_folder(void **state)
+{
+        (void)state;
+        return rmdir(folder);
+}
 
 static void start_unix(struct server *srv, struct net_loop *loop)
 {
         struct diag d = { "" };
 
-        snprintf(sock_path, sizeof(sock_path), "/tmp/weft-net-%d/s.sock", (int)getpid());
         if (net_listen_unix(loop, sock_path, 0666, 2, &calls, srv, &srv->l, &d) != OK)
                 fail_msg("%s", d.text);
 }
@@ -312,5 +326,5 @@ int main(void)
                         big_transfers_arrive_whole_and_in_order, loop_setup, loop_teardown),
                 cmocka_unit_test_setup_teardown(datagrams_go_and_come, loop_setup, loop_teardown),
         };
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return cmocka_run_group_tests(tests, name_folder, remove_folder);
 }
