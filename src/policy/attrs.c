@@ -1,5 +1,5 @@
 /* Node attributes, auto-approval and who may own a tag (spec/policy.md 13). */
-#include "state_internal.h"
+#include "image_internal.h"
 
 static void push_attr(struct vec *v, struct arena *a, struct slice name)
 {
@@ -11,8 +11,8 @@ static void push_attr(struct vec *v, struct arena *a, struct slice name)
                 *added = name;
 }
 
-enum err policy_state_attrs(
-        const struct policy_state *st, size_t node, struct arena *a, struct tailcfg_strings *out)
+enum err policy_image_attrs(
+        const struct policy_image *st, size_t node, struct arena *a, struct tailcfg_strings *out)
 {
         struct vec names = { 0 };
 
@@ -38,7 +38,7 @@ enum err policy_state_attrs(
         return arena_failed(a) ? ERR_NOMEM : OK;
 }
 
-bool policy_state_may_approve(const struct policy_state *st, size_t node, const struct ip_prefix *route)
+bool policy_image_may_approve(const struct policy_image *st, size_t node, const struct ip_prefix *route)
 {
         const struct policy_node *n = st->nodes[node].node;
 
@@ -51,12 +51,12 @@ bool policy_state_may_approve(const struct policy_state *st, size_t node, const 
         return false;
 }
 
-bool policy_state_tag_exists(const struct policy_state *st, struct slice tag)
+bool policy_image_tag_exists(const struct policy_image *st, struct slice tag)
 {
         return policy_tag(st->p, tag) != NULL;
 }
 
-static bool user_in(const struct policy_state *st, const struct policy_user *u, struct slice owner)
+static bool user_in(const struct policy_image *st, const struct policy_user *u, struct slice owner)
 {
         const struct named *group = policy_group(st->p, owner);
 
@@ -70,7 +70,7 @@ static bool user_in(const struct policy_state *st, const struct policy_user *u, 
 
 /* Owners of tags that own the tag own it too; a tag met again adds nothing. */
 static bool user_owns(
-        const struct policy_state *st, const struct policy_user *u, struct slice tag, struct table *seen)
+        const struct policy_image *st, const struct policy_user *u, struct slice tag, struct table *seen)
 {
         const struct named *t = policy_tag(st->p, tag);
 
@@ -83,7 +83,7 @@ static bool user_owns(
         return false;
 }
 
-bool policy_state_user_owns_tag(const struct policy_state *st, int64_t user_id, struct slice tag)
+bool policy_image_user_owns_tag(const struct policy_image *st, int64_t user_id, struct slice tag)
 {
         struct table seen = TABLE_INIT(0);
         const struct policy_user *u = state_user(st, user_id);
@@ -91,4 +91,31 @@ bool policy_state_user_owns_tag(const struct policy_state *st, int64_t user_id, 
 
         table_fini(&seen);
         return owns;
+}
+
+/* Whether one of the tags is the tag, or owns it, or owns one that does. */
+static bool chain_reaches(const struct policy_image *st, const struct slice *tags, size_t count,
+        struct slice tag, struct table *seen)
+{
+        const struct named *t = policy_tag(st->p, tag);
+
+        for (size_t i = 0; i < count; i++)
+                if (slice_equal(tags[i], tag))
+                        return true;
+        if (!t || table_get(seen, t->name) || table_put(seen, t->name, (void *)(uintptr_t)t, NULL) != OK)
+                return false;
+        VEC_EACH(struct text, o, &t->members)
+        if (slice_has_prefix(o->s, SLICE_LIT("tag:")) && chain_reaches(st, tags, count, o->s, seen))
+                return true;
+        return false;
+}
+
+bool policy_image_tags_own_tag(
+        const struct policy_image *st, const struct slice *tags, size_t count, struct slice tag)
+{
+        struct table seen = TABLE_INIT(64);
+        bool reached = policy_tag(st->p, tag) && chain_reaches(st, tags, count, tag, &seen);
+
+        table_fini(&seen);
+        return reached;
 }

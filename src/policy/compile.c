@@ -1,7 +1,7 @@
 /* Grants to filter rules: the part that holds for every node (spec/policy.md 9). */
 #include <stdlib.h>
 
-#include "state_internal.h"
+#include "image_internal.h"
 
 /* --- rules ---------------------------------------------------------------------- */
 
@@ -129,7 +129,7 @@ static bool has_token(const struct vec *tokens, struct slice text)
         return false;
 }
 
-static void push_routes(struct policy_state *st, struct vec *tokens, struct ipset *meaning)
+static void push_routes(struct policy_image *st, struct vec *tokens, struct ipset *meaning)
 {
         VEC_EACH(struct ip_prefix, p, &st->approved)
         {
@@ -138,7 +138,7 @@ static void push_routes(struct policy_state *st, struct vec *tokens, struct ipse
         }
 }
 
-static void compile_sources(struct policy_state *st, struct compiled_grant *cg)
+static void compile_sources(struct policy_image *st, struct compiled_grant *cg)
 {
         struct vec tokens = { 0 };
         bool any = false, everything = false;
@@ -179,7 +179,7 @@ static void compile_sources(struct policy_state *st, struct compiled_grant *cg)
 
 /* --- rules of one grant ------------------------------------------------------------- */
 
-static struct rule *new_rule(struct policy_state *st, struct compiled_grant *cg, const struct ip_spec *ip)
+static struct rule *new_rule(struct policy_image *st, struct compiled_grant *cg, const struct ip_spec *ip)
 {
         struct rule *r = VEC_PUSH(&cg->rules, &st->arena, struct rule);
 
@@ -190,7 +190,7 @@ static struct rule *new_rule(struct policy_state *st, struct compiled_grant *cg,
         return r;
 }
 
-static void compile_ip(struct policy_state *st, struct compiled_grant *cg, const struct ip_spec *ip)
+static void compile_ip(struct policy_image *st, struct compiled_grant *cg, const struct ip_spec *ip)
 {
         static const struct ip_range none;
         struct rule *r;
@@ -223,7 +223,7 @@ const struct tailcfg_cap *companion_of(const struct app_cap *cap)
 }
 
 static void compile_companion(
-        struct policy_state *st, struct compiled_grant *cg, const struct tailcfg_cap *cap)
+        struct policy_image *st, struct compiled_grant *cg, const struct tailcfg_cap *cap)
 {
         struct rule *r = new_rule(st, cg, NULL);
         struct rule_cap *c = r ? VEC_PUSH(&r->caps, &st->arena, struct rule_cap) : NULL;
@@ -247,7 +247,7 @@ static void compile_companion(
         rule_finish(r, &st->arena);
 }
 
-static const struct tailcfg_cap *make_cap_map(struct policy_state *st, const struct vec *app)
+static const struct tailcfg_cap *make_cap_map(struct policy_image *st, const struct vec *app)
 {
         struct tailcfg_cap *caps = ARENA_ARRAY(&st->arena, app->count, struct tailcfg_cap), *c = caps;
 
@@ -260,7 +260,7 @@ static const struct tailcfg_cap *make_cap_map(struct policy_state *st, const str
         return caps;
 }
 
-static void compile_app(struct policy_state *st, struct compiled_grant *cg)
+static void compile_app(struct policy_image *st, struct compiled_grant *cg)
 {
         struct rule *r;
 
@@ -281,7 +281,7 @@ static void compile_app(struct policy_state *st, struct compiled_grant *cg)
                 compile_companion(st, cg, companion_of(cap));
 }
 
-static void compile_grant(struct policy_state *st, const struct grant *g)
+static void compile_grant(struct policy_image *st, const struct grant *g)
 {
         struct compiled_grant *cg = VEC_PUSH(&st->grants, &st->arena, struct compiled_grant);
 
@@ -308,7 +308,7 @@ static void compile_grant(struct policy_state *st, const struct grant *g)
 }
 
 /* Rules point into their grant, so they are made once all grants have their place. */
-static void compile_rules(struct policy_state *st, struct compiled_grant *cg)
+static void compile_rules(struct policy_image *st, struct compiled_grant *cg)
 {
         const struct grant *g = cg->g;
 
@@ -336,7 +336,7 @@ static void add_range(struct ipset *s, struct arena *a, const char *prefix_text_
         ipset_add(s, a, r);
 }
 
-void state_fixed_sets(struct policy_state *st)
+void state_fixed_sets(struct policy_image *st)
 {
         struct arena *a = &st->arena;
 
@@ -356,7 +356,7 @@ void state_fixed_sets(struct policy_state *st)
 
 /* Where there are no acls and no grants, everybody in the tailnet may reach
  * everything; without a policy at all, so may whoever sends us packets (section 8). */
-static void compile_default(struct policy_state *st)
+static void compile_default(struct policy_image *st)
 {
         struct grant *g = ARENA_NEW(&st->arena, struct grant);
         struct alias *src = g ? VEC_PUSH(&g->src, &st->arena, struct alias) : NULL;
@@ -376,7 +376,7 @@ static void compile_default(struct policy_state *st)
         compile_grant(st, g);
 }
 
-void state_compile(struct policy_state *st)
+void state_compile(struct policy_image *st)
 {
         VEC_EACH(struct grant, g, &st->p->grants)
         compile_grant(st, g);

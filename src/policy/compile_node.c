@@ -1,8 +1,8 @@
 /* The rules of one node: autogroup:self and via in their places among the global ones
  * (spec/policy.md 9). */
-#include "state_internal.h"
+#include "image_internal.h"
 
-static void push_rule(struct policy_state *st, struct node_info *info, const struct rule *r)
+static void push_rule(struct policy_image *st, struct node_info *info, const struct rule *r)
 {
         const struct rule **added = VEC_PUSH(&info->own_rules, &st->arena, const struct rule *);
 
@@ -10,7 +10,7 @@ static void push_rule(struct policy_state *st, struct node_info *info, const str
                 *added = r;
 }
 
-static void push_special(struct policy_state *st, struct node_info *info, const struct rule *r)
+static void push_special(struct policy_image *st, struct node_info *info, const struct rule *r)
 {
         const struct rule **added = VEC_PUSH(&info->special, &st->arena, const struct rule *);
 
@@ -20,7 +20,7 @@ static void push_special(struct policy_state *st, struct node_info *info, const 
 }
 
 static struct rule *own_rule(
-        struct policy_state *st, const struct tailcfg_strings *src_ips, const struct ipset *src, int proto)
+        struct policy_image *st, const struct tailcfg_strings *src_ips, const struct ipset *src, int proto)
 {
         struct rule *r = ARENA_NEW(&st->arena, struct rule);
 
@@ -31,7 +31,7 @@ static struct rule *own_rule(
 
 /* --- autogroup:self ------------------------------------------------------------------ */
 
-static const struct vec *nodes_of_user(const struct policy_state *st, int64_t user_id)
+static const struct vec *nodes_of_user(const struct policy_image *st, int64_t user_id)
 {
         static const struct vec none;
         const struct indexed_nodes *entry = table_get(&st->by_user, slice_make(&user_id, sizeof(user_id)));
@@ -48,7 +48,7 @@ static void node_addresses(const struct policy_node *n, struct ipset *s, struct 
         ipset_sort(s);
 }
 
-static void push_cap(struct policy_state *st, struct rule *r, const struct policy_node *n,
+static void push_cap(struct policy_image *st, struct rule *r, const struct policy_node *n,
         const struct tailcfg_cap *caps, size_t count)
 {
         struct ipset *dsts = ARENA_NEW(&st->arena, struct ipset);
@@ -62,7 +62,7 @@ static void push_cap(struct policy_state *st, struct rule *r, const struct polic
 
 /* The app part: one entry per device of the user, then the companions, whose
  * direction is reversed. */
-static void self_app(struct policy_state *st, struct node_info *info, const struct compiled_grant *cg,
+static void self_app(struct policy_image *st, struct node_info *info, const struct compiled_grant *cg,
         const struct vec *own, const struct tailcfg_strings *src_ips, const struct ipset *src)
 {
         struct rule *r = own_rule(st, src_ips, src, -1);
@@ -91,7 +91,7 @@ static void self_app(struct policy_state *st, struct node_info *info, const stru
         }
 }
 
-static void self_rules(struct policy_state *st, struct node_info *info, const struct compiled_grant *cg)
+static void self_rules(struct policy_image *st, struct node_info *info, const struct compiled_grant *cg)
 {
         const struct vec *own = nodes_of_user(st, info->node->user_id);
         struct ipset *src = ARENA_NEW(&st->arena, struct ipset);
@@ -140,7 +140,7 @@ static bool overlaps_routes(const struct node_info *info, const struct ip_range 
         return false;
 }
 
-static void via_dsts(struct policy_state *st, const struct node_info *info, const struct compiled_grant *cg,
+static void via_dsts(struct policy_image *st, const struct node_info *info, const struct compiled_grant *cg,
         struct rule *r, const struct ip_spec *ip)
 {
         VEC_EACH(struct alias, d, &cg->g->dst)
@@ -158,7 +158,7 @@ static void via_dsts(struct policy_state *st, const struct node_info *info, cons
 }
 
 /* A via grant without ip sends nothing, but its routes are seen as if it did. */
-static void via_rules(struct policy_state *st, struct node_info *info, const struct compiled_grant *cg)
+static void via_rules(struct policy_image *st, struct node_info *info, const struct compiled_grant *cg)
 {
         static struct port_range none_ports;
         static const struct ip_spec no_ip = { -1, { &none_ports, 1, 1 } };
@@ -181,7 +181,7 @@ static void via_rules(struct policy_state *st, struct node_info *info, const str
         }
 }
 
-void state_compile_node(struct policy_state *st, size_t node)
+void state_compile_node(struct policy_image *st, size_t node)
 {
         struct node_info *info = &st->nodes[node];
         bool is_persons = !is_tagged(info->node) && info->node->user_id;

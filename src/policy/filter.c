@@ -2,7 +2,7 @@
  * say the same of their sources made one (spec/policy.md 9, 10). */
 #include <stdlib.h>
 
-#include "state_internal.h"
+#include "image_internal.h"
 
 struct group {
         const struct rule *first;
@@ -10,7 +10,7 @@ struct group {
         struct vec caps; /* struct tailcfg_cap_grant */
 };
 
-static bool keeps_dst(const struct policy_state *st, const struct node_info *n, const struct rule_dst *d)
+static bool keeps_dst(const struct policy_image *st, const struct node_info *n, const struct rule_dst *d)
 {
         if (d->is_any)
                 return true;
@@ -23,7 +23,7 @@ static bool keeps_dst(const struct policy_state *st, const struct node_info *n, 
         return n->is_exit && ipset_covers_range(&st->internet, &d->range);
 }
 
-static void keep_dsts(const struct policy_state *st, const struct node_info *n, const struct rule *r,
+static void keep_dsts(const struct policy_image *st, const struct node_info *n, const struct rule *r,
         struct group *g, struct arena *a)
 {
         VEC_EACH(struct rule_dst, d, &r->dsts)
@@ -126,8 +126,8 @@ static void emit(const struct vec *order, struct arena *a, struct tailcfg_filter
         *out = (struct tailcfg_filter_rules){ rules.count ? rules.items : TAILCFG_EMPTY, rules.count };
 }
 
-enum err policy_state_filter(
-        const struct policy_state *st, size_t node, struct arena *a, struct tailcfg_filter_rules *out)
+enum err policy_image_filter(
+        const struct policy_image *st, size_t node, struct arena *a, struct tailcfg_filter_rules *out)
 {
         const struct node_info *n = &st->nodes[node];
         struct table groups = TABLE_INIT(0);

@@ -1,9 +1,9 @@
 /* Who sees whom (spec/policy.md 11). The global rules give each node two bit strings,
  * "is a source of" and "is a destination of"; equal strings make a class, and two
  * classes see each other when the strings meet. */
-#include "state_internal.h"
+#include "image_internal.h"
 
-const struct vec *state_rules_of(const struct policy_state *st, size_t node)
+const struct vec *state_rules_of(const struct policy_image *st, size_t node)
 {
         return st->nodes[node].has_rules ? &st->nodes[node].own_rules : &st->rules;
 }
@@ -20,7 +20,7 @@ static bool reaches(const struct ipset *s, const struct node_info *n)
 
 bool rule_has_src(const struct rule *r, const struct node_info *n) { return reaches(r->src, n); }
 
-bool rule_has_dst(const struct policy_state *st, const struct rule *r, const struct node_info *n)
+bool rule_has_dst(const struct policy_image *st, const struct rule *r, const struct node_info *n)
 {
         return reaches(&r->dst, n) || (n->is_exit && (ipset_covers_range(&r->dst, &st->all.items[0]) ||
                                                              ipset_covers_range(&r->dst, &st->all.items[1]) ||
@@ -31,7 +31,7 @@ static void set_bit(uint8_t *bits, size_t i) { bits[i / 8] |= (uint8_t)(1u << i 
 
 /* What beyond the global rules tells nodes apart: whose device it is where
  * autogroup:self counts, and whatever via might steer. */
-static void add_identity(const struct policy_state *st, const struct node_info *n, struct buf *key)
+static void add_identity(const struct policy_image *st, const struct node_info *n, struct buf *key)
 {
         bool is_persons = !is_tagged(n->node) && n->node->user_id;
         bool own = st->has_via && (n->special.count || n->node->route_count);
@@ -49,7 +49,7 @@ static void add_identity(const struct policy_state *st, const struct node_info *
         }
 }
 
-static void classify(struct policy_state *st, struct table *seen, size_t node)
+static void classify(struct policy_image *st, struct table *seen, size_t node)
 {
         struct node_info *n = &st->nodes[node];
         size_t bytes = (st->rules.count + 7) / 8, i = 0;
@@ -88,7 +88,7 @@ static void classify(struct policy_state *st, struct table *seen, size_t node)
         buf_fini(&key);
 }
 
-void state_classify(struct policy_state *st)
+void state_classify(struct policy_image *st)
 {
         struct table seen = TABLE_INIT(0);
 
@@ -98,7 +98,7 @@ void state_classify(struct policy_state *st)
 }
 
 static bool special_access(
-        const struct policy_state *st, const struct node_info *own, const struct node_info *other)
+        const struct policy_image *st, const struct node_info *own, const struct node_info *other)
 {
         VEC_EACH(struct rule *, r, &own->special)
         if ((rule_has_src(*r, own) && rule_has_dst(st, *r, other)) ||
@@ -107,7 +107,7 @@ static bool special_access(
         return false;
 }
 
-static const struct node_class *class_at(const struct policy_state *st, uint32_t i)
+static const struct node_class *class_at(const struct policy_image *st, uint32_t i)
 {
         return ((struct node_class *const *)st->classes.items)[i];
 }
@@ -120,7 +120,7 @@ static bool meet(const struct node_class *a, const struct node_class *b)
         return false;
 }
 
-bool policy_state_sees(const struct policy_state *st, size_t a, size_t b)
+bool policy_image_sees(const struct policy_image *st, size_t a, size_t b)
 {
         const struct node_info *x = &st->nodes[a], *y = &st->nodes[b];
 
@@ -128,7 +128,7 @@ bool policy_state_sees(const struct policy_state *st, size_t a, size_t b)
                                  special_access(st, y, x));
 }
 
-bool policy_state_classes_see(const struct policy_state *st, uint32_t a, uint32_t b)
+bool policy_image_classes_see(const struct policy_image *st, uint32_t a, uint32_t b)
 {
         const struct node_class *x = class_at(st, a), *y = class_at(st, b);
         const struct node_info *nx = &st->nodes[x->node], *ny = &st->nodes[y->node];
@@ -136,6 +136,6 @@ bool policy_state_classes_see(const struct policy_state *st, uint32_t a, uint32_
         return meet(x, y) || special_access(st, nx, ny) || special_access(st, ny, nx);
 }
 
-size_t policy_state_class_count(const struct policy_state *st) { return st->classes.count; }
+size_t policy_image_class_count(const struct policy_image *st) { return st->classes.count; }
 
-uint32_t policy_state_class(const struct policy_state *st, size_t node) { return st->nodes[node].class; }
+uint32_t policy_image_class(const struct policy_image *st, size_t node) { return st->nodes[node].class; }

@@ -19,10 +19,8 @@ static const char worked[] =
 struct tailnet {
         struct policy_user users[2];
         struct policy_node nodes[5];
-        struct policy_world world;
         struct slice srv, rtr;
         struct ip_prefix route;
-        struct policy *policy;
         struct policy_state *st;
         struct policy_errors errors;
 };
@@ -62,12 +60,16 @@ static int setup(void **state)
         t.nodes[3].tag_count = t.nodes[4].tag_count = 1;
         t.nodes[4].routes = t.nodes[4].primary = &t.route;
         t.nodes[4].route_count = t.nodes[4].primary_count = 1;
-        t.world = (struct policy_world){ t.users, t.nodes, 2, 5 };
         policy_errors_init(&t.errors);
-        t.policy = policy_parse(
+        struct policy *p = policy_parse(
                 slice_str(worked), &(struct policy_settings){ .users = t.users, .user_count = 2 }, &t.errors);
-        if (!t.policy || policy_state_new(t.policy, &t.world, &t.st, &t.errors) != OK)
+        t.st = policy_state_new();
+        if (!p || !t.st || policy_state_set_users(t.st, t.users, 2, &t.errors) != OK ||
+                policy_state_set_policy(t.st, p, &t.errors) != OK)
                 return -1;
+        for (size_t i = 0; i < 5; i++)
+                if (policy_state_set_node(t.st, &t.nodes[i]) != OK)
+                        return -1;
         *state = &t;
         return 0;
 }
@@ -77,7 +79,6 @@ static int teardown(void **state)
         struct tailnet *t = *state;
 
         policy_state_free(t->st);
-        policy_free(t->policy);
         policy_errors_fini(&t->errors);
         return 0;
 }
@@ -89,7 +90,7 @@ static void filter_is(struct tailnet *t, size_t node, const char *want)
         struct json_writer w;
         struct tailcfg_filter_rules rules;
 
-        assert_int_equal(policy_state_filter(t->st, node, &a, &rules), OK);
+        assert_int_equal(policy_state_filter(t->st, t->nodes[node].id, &a, &rules), OK);
         json_writer_init(&w, &json, NULL);
         tailcfg_filter_rules_write(&w, &rules);
         assert_string_equal(buf_cstr(&json), want);
@@ -119,13 +120,41 @@ static void test_peers(void **state)
 
         for (size_t i = 0; i < 5; i++) {
                 for (size_t j = 0; j < 5; j++)
-                        assert_int_equal(policy_state_sees(t->st, i, j), sees[i][j] == '1');
+                        assert_int_equal(
+                                policy_state_sees(t->st, t->nodes[i].id, t->nodes[j].id), sees[i][j] == '1');
                 struct tailcfg_prefixes routes;
-                assert_int_equal(policy_state_routes(t->st, i, 4, &a, &routes), OK);
+                assert_int_equal(policy_state_routes(t->st, t->nodes[i].id, 5, &a, &routes), OK);
                 assert_int_equal(routes.count, 1);
                 assert_true(ip_prefix_equal(&routes.items[0], &t->route));
         }
         arena_fini(&a);
+}
+
+/* A change reaches the look-ups and is noted until it is settled. */
+static void test_changes(void **state)
+{
+        struct tailnet *t = *state;
+        struct policy_touched touched = { 0 };
+        size_t seen = 0, count;
+
+        policy_state_settle(t->st);
+        assert_false(policy_state_next_touched(t->st, &touched));
+        t->nodes[3].tag_count = 0; /* the server is nobody's now, and bob no longer reaches it */
+        assert_int_equal(policy_state_set_node(t->st, &t->nodes[3]), OK);
+        assert_false(policy_state_sees(t->st, 3, 4));
+        assert_true(policy_state_touched(t->st, 3) & POLICY_TOUCH_PEERS);
+        assert_true(policy_state_touched(t->st, 4) & POLICY_TOUCH_FILTER);
+        assert_int_equal(policy_state_remove_node(t->st, 4), OK);
+        assert_int_equal(policy_state_remove_node(t->st, 4), ERR_NOTFOUND);
+        assert_int_equal(policy_state_class(t->st, 4), POLICY_NO_CLASS);
+        assert_int_equal(policy_state_touched(t->st, 4), 0);
+        for (uint32_t c = 0; c < policy_state_class_limit(t->st); c++) {
+                const int64_t *nodes = policy_state_class_nodes(t->st, c, &count);
+                for (size_t i = 0; i < count; i++)
+                        assert_int_equal(policy_state_class(t->st, nodes[i]), c);
+                seen += count;
+        }
+        assert_int_equal(seen, 4);
 }
 
 static void test_hujson(void **state)
@@ -184,6 +213,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
                 cmocka_unit_test(test_hujson),
                 cmocka_unit_test(test_all_errors),
         };

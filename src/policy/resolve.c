@@ -1,9 +1,9 @@
 /* Tokens to sets of addresses (spec/policy.md 3 and 4). */
-#include "state_internal.h"
+#include "image_internal.h"
 
 bool is_exit_route(const struct ip_prefix *p) { return p->bits == 0; }
 
-const struct policy_user *state_user(const struct policy_state *st, int64_t id)
+const struct policy_user *state_user(const struct policy_image *st, int64_t id)
 {
         for (size_t i = 0; i < st->w->user_count; i++)
                 if (st->w->users[i].id == id)
@@ -26,7 +26,7 @@ static void add_node(struct ipset *s, struct arena *a, const struct policy_node 
 
 static struct slice id_key(const int64_t *id) { return slice_make(id, sizeof(*id)); }
 
-static void index_under(struct policy_state *st, struct table *t, struct slice key, size_t node)
+static void index_under(struct policy_image *st, struct table *t, struct slice key, size_t node)
 {
         struct indexed_nodes *entry = table_get(t, key);
 
@@ -43,7 +43,7 @@ static void index_under(struct policy_state *st, struct table *t, struct slice k
                 *item = node;
 }
 
-static void add_approved(struct policy_state *st, struct table *seen, const struct ip_prefix *route)
+static void add_approved(struct policy_image *st, struct table *seen, const struct ip_prefix *route)
 {
         char text[IP_TEXT_MAX];
         struct slice key = slice_make(text, ip_prefix_format(route, text));
@@ -59,7 +59,7 @@ static void add_approved(struct policy_state *st, struct table *seen, const stru
         *added = *route;
 }
 
-void state_index_nodes(struct policy_state *st)
+void state_index_nodes(struct policy_image *st)
 {
         struct table routes = TABLE_INIT(0);
 
@@ -88,7 +88,7 @@ void state_index_nodes(struct policy_state *st)
         table_fini(&routes);
 }
 
-static void add_indexed(const struct policy_state *st, const struct table *t, struct slice key,
+static void add_indexed(const struct policy_image *st, const struct table *t, struct slice key,
         struct ipset *out, struct arena *a)
 {
         const struct indexed_nodes *entry = table_get(t, key);
@@ -111,7 +111,7 @@ bool user_matches(const struct policy_user *u, struct slice token)
                                     slice_equal(u->name, token));
 }
 
-static const struct policy_user *find_user(const struct policy_state *st, struct slice token, size_t *matches)
+static const struct policy_user *find_user(const struct policy_image *st, struct slice token, size_t *matches)
 {
         const struct policy_user *found = NULL;
         struct slice bare = strip_at(token);
@@ -131,7 +131,7 @@ static const struct policy_user *find_user(const struct policy_state *st, struct
         return *matches == 1 ? found : NULL;
 }
 
-static void add_user(const struct policy_state *st, struct slice token, struct ipset *out, struct arena *a)
+static void add_user(const struct policy_image *st, struct slice token, struct ipset *out, struct arena *a)
 {
         size_t matches;
         const struct policy_user *u = find_user(st, token, &matches);
@@ -147,7 +147,7 @@ static struct slice email_domain(const struct policy_user *u)
 
 /* Untagged nodes of the users of a domain, or of a role. */
 static void add_users_with(
-        const struct policy_state *st, struct slice domain, unsigned role, struct ipset *out, struct arena *a)
+        const struct policy_image *st, struct slice domain, unsigned role, struct ipset *out, struct arena *a)
 {
         for (size_t i = 0; i < st->w->user_count; i++) {
                 const struct policy_user *u = &st->w->users[i];
@@ -157,7 +157,7 @@ static void add_users_with(
 }
 
 static void add_autogroup(
-        const struct policy_state *st, const struct alias *alias, struct ipset *out, struct arena *a)
+        const struct policy_image *st, const struct alias *alias, struct ipset *out, struct arena *a)
 {
         switch (alias->autogroup) {
         case AUTOGROUP_INTERNET:
@@ -183,7 +183,7 @@ static void add_autogroup(
 }
 
 void state_resolve_into(
-        const struct policy_state *st, const struct alias *alias, struct ipset *out, struct arena *a)
+        const struct policy_image *st, const struct alias *alias, struct ipset *out, struct arena *a)
 {
         const struct named *group;
         const struct host *host;
@@ -222,7 +222,7 @@ void state_resolve_into(
         ipset_sort(out);
 }
 
-const struct ipset *state_resolve(struct policy_state *st, const struct alias *alias)
+const struct ipset *state_resolve(struct policy_image *st, const struct alias *alias)
 {
         static const struct ipset empty;
         struct ipset *set = table_get(&st->sets, alias->text);
@@ -238,7 +238,7 @@ const struct ipset *state_resolve(struct policy_state *st, const struct alias *a
         return set;
 }
 
-bool node_in_owners(const struct policy_state *st, const struct policy_node *n, const struct vec *owners)
+bool node_in_owners(const struct policy_image *st, const struct policy_node *n, const struct vec *owners)
 {
         struct arena a = ARENA_INIT(16 << 20);
         bool found = false;
@@ -259,7 +259,7 @@ bool node_in_owners(const struct policy_state *st, const struct policy_node *n, 
 
 /* --- tokens that name two users ------------------------------------------------- */
 
-static void check_user(struct policy_state *st, struct slice token, size_t pos)
+static void check_user(struct policy_image *st, struct slice token, size_t pos)
 {
         size_t matches;
 
@@ -272,27 +272,27 @@ static void check_user(struct policy_state *st, struct slice token, size_t pos)
                 SLICE_ARGS(token), matches);
 }
 
-static void check_texts(struct policy_state *st, const struct vec *texts)
+static void check_texts(struct policy_image *st, const struct vec *texts)
 {
         VEC_EACH(struct text, t, texts)
         if (slice_find(t->s, '@') < t->s.len)
                 check_user(st, t->s, t->pos);
 }
 
-static void check_named(struct policy_state *st, const struct vec *named)
+static void check_named(struct policy_image *st, const struct vec *named)
 {
         VEC_EACH(struct named, n, named)
         check_texts(st, &n->members);
 }
 
-static void check_aliases(struct policy_state *st, const struct vec *aliases)
+static void check_aliases(struct policy_image *st, const struct vec *aliases)
 {
         VEC_EACH(struct alias, a, aliases)
         if (a->kind == ALIAS_USER)
                 check_user(st, a->text, a->pos);
 }
 
-void state_check_users(struct policy_state *st)
+void state_check_users(struct policy_image *st)
 {
         check_named(st, &st->p->groups);
         check_named(st, &st->p->tag_owners);

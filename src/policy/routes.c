@@ -1,10 +1,10 @@
 /* Which routes of a peer a viewer is given (spec/policy.md 12). */
 #include <stdlib.h>
 
-#include "state_internal.h"
+#include "image_internal.h"
 
 struct route_view {
-        const struct policy_state *st;
+        const struct policy_image *st;
         const struct node_info *viewer, *peer;
         struct arena *a;
         struct vec include, exclude, use_primary; /* struct ip_prefix */
@@ -66,7 +66,7 @@ static bool route_ok(const struct route_view *v, const struct ip_prefix *r)
 /* Whether the grant's destination takes in the route. Exit routes only match
  * autogroup:internet: `*` is the tailnet, which no default route is part of. */
 static bool grant_has_route(
-        const struct policy_state *st, const struct compiled_grant *cg, const struct ip_prefix *r)
+        const struct policy_image *st, const struct compiled_grant *cg, const struct ip_prefix *r)
 {
         if (is_exit_route(r))
                 return cg->has_internet;
@@ -96,7 +96,7 @@ static bool serves(const struct policy_node *n, const struct ip_prefix *r)
 }
 
 static const struct policy_node *elected(
-        const struct policy_state *st, const struct grant *g, const struct ip_prefix *r)
+        const struct policy_image *st, const struct grant *g, const struct ip_prefix *r)
 {
         for (size_t i = 0; i < st->w->node_count; i++)
                 if (node_carries_via(&st->w->nodes[i], g) && serves(&st->w->nodes[i], r))
@@ -153,7 +153,7 @@ static bool is_primary(const struct policy_node *n, const struct ip_prefix *r)
 
 static int by_prefix(const void *a, const void *b) { return ip_prefix_compare(a, b); }
 
-enum err policy_state_routes(const struct policy_state *st, size_t viewer, size_t peer, struct arena *a,
+enum err policy_image_routes(const struct policy_image *st, size_t viewer, size_t peer, struct arena *a,
         struct tailcfg_prefixes *out)
 {
         struct route_view v = { .st = st, .viewer = &st->nodes[viewer], .peer = &st->nodes[peer], .a = a };

@@ -1,7 +1,9 @@
 /* SSH rules of a node (spec/policy.md 17). */
 #include <stdlib.h>
 
-#include "state_internal.h"
+#include "image_internal.h"
+
+#define SSH_PERIOD_NS (INT64_C(12) * 3600 * 1000000000)
 
 /* Sources of one rule: per person, in the order of their ids, then all tagged nodes. */
 struct person {
@@ -10,7 +12,7 @@ struct person {
 };
 
 struct ssh_builder {
-        const struct policy_state *st;
+        const struct policy_image *st;
         const struct ssh_rule *rule;
         struct arena *a;
         struct vec *out;
@@ -47,7 +49,7 @@ static int by_user(const void *a, const void *b)
         return x->user_id < y->user_id ? -1 : x->user_id > y->user_id;
 }
 
-static bool in_aliases(const struct policy_state *st, const struct policy_node *n, const struct vec *aliases)
+static bool in_aliases(const struct policy_image *st, const struct policy_node *n, const struct vec *aliases)
 {
         VEC_EACH(struct alias, s, aliases)
         {
@@ -165,7 +167,7 @@ static void emit_own(struct ssh_builder *b, const struct policy_node *n)
         }
 }
 
-static void compile_rule(const struct policy_state *st, const struct policy_node *n,
+static void compile_rule(const struct policy_image *st, const struct policy_node *n,
         const struct ssh_rule *rule, struct vec *out, struct arena *a)
 {
         struct ssh_builder b = { .st = st, .rule = rule, .a = a, .out = out };
@@ -191,7 +193,7 @@ static void compile_rule(const struct policy_state *st, const struct policy_node
                 emit_own(&b, n);
 }
 
-void state_compile_ssh(const struct policy_state *st, size_t node, struct vec *out, struct arena *a)
+void state_compile_ssh(const struct policy_image *st, size_t node, struct vec *out, struct arena *a)
 {
         struct vec all = { 0 };
 
@@ -206,6 +208,25 @@ void state_compile_ssh(const struct policy_state *st, size_t node, struct vec *o
                                 *to = *c;
                 }
         }
+}
+
+bool policy_image_ssh_period(const struct policy_image *st, size_t src, size_t dst, int64_t *period_ns)
+{
+        const struct policy_node *from = st->nodes[src].node, *to = st->nodes[dst].node;
+        bool same_user = !is_tagged(from) && !is_tagged(to) && from->user_id == to->user_id;
+
+        VEC_EACH(struct ssh_rule, r, &st->p->ssh)
+        {
+                bool to_self = false;
+                VEC_EACH(struct alias, d, &r->dst)
+                to_self |= d->autogroup == AUTOGROUP_SELF;
+                if (!r->is_check || !in_aliases(st, from, &r->src) ||
+                        !(in_aliases(st, to, &r->dst) || (to_self && same_user)))
+                        continue;
+                *period_ns = r->has_period ? r->period_ns : SSH_PERIOD_NS;
+                return true;
+        }
+        return false;
 }
 
 /* --- writing ------------------------------------------------------------------------- */
@@ -288,8 +309,8 @@ static void write_rule(struct json_writer *w, const struct ssh_compiled *c, stru
         json_object_close(w);
 }
 
-void policy_state_write_ssh(
-        const struct policy_state *st, size_t node, struct slice base_url, struct json_writer *w)
+void policy_image_write_ssh(
+        const struct policy_image *st, size_t node, struct slice base_url, struct json_writer *w)
 {
         struct arena a = ARENA_INIT(64 << 20);
         struct vec rules = { 0 };

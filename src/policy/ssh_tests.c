@@ -1,8 +1,8 @@
 /* The policy's own tests of its ssh rules (spec/policy.md 15). */
-#include "state_internal.h"
+#include "image_internal.h"
 
 struct ssh_run {
-        const struct policy_state *st;
+        const struct policy_image *st;
         const struct ssh_test *test;
         struct policy_errors *errors;
         struct arena a;
@@ -19,7 +19,7 @@ static void fail(struct ssh_run *t, size_t pos, const char *why, struct slice wh
                 why, what.len ? ": " : "", SLICE_ARGS(what));
 }
 
-static bool is_wide(const struct policy_state *st, const struct alias *d)
+static bool is_wide(const struct policy_image *st, const struct alias *d)
 {
         const struct host *h = d->kind == ALIAS_HOST ? policy_host(st->p, d->text) : NULL;
 
@@ -161,7 +161,7 @@ static void run_nodes(struct ssh_run *t)
         }
 }
 
-static bool run_test(const struct policy_state *st, const struct ssh_test *test, struct policy_errors *errors)
+static bool run_test(const struct policy_image *st, const struct ssh_test *test, struct policy_errors *errors)
 {
         struct ssh_run t = { .st = st, .test = test, .errors = errors, .a = ARENA_INIT(256 << 20) };
 
@@ -185,7 +185,7 @@ static bool run_test(const struct policy_state *st, const struct ssh_test *test,
         return !t.failed;
 }
 
-bool state_run_ssh_tests(const struct policy_state *st, struct policy_errors *errors)
+bool state_run_ssh_tests(const struct policy_image *st, struct policy_errors *errors)
 {
         bool ok = true;
 

@@ -1,8 +1,8 @@
 /* The policy's own tests of its rules (spec/policy.md 14). */
-#include "state_internal.h"
+#include "image_internal.h"
 
 struct test_run {
-        const struct policy_state *st;
+        const struct policy_image *st;
         const struct policy_test *test;
         struct policy_errors *errors;
         struct arena a;
@@ -133,7 +133,7 @@ static void run_dst(struct test_run *t, const struct text *text, bool want)
 }
 
 static bool run_test(
-        const struct policy_state *st, const struct policy_test *test, struct policy_errors *errors)
+        const struct policy_image *st, const struct policy_test *test, struct policy_errors *errors)
 {
         struct test_run t = { .st = st, .test = test, .errors = errors, .a = ARENA_INIT(64 << 20) };
         const char *why = "out of memory";
@@ -157,7 +157,7 @@ static bool run_test(
         return !t.failed;
 }
 
-bool state_run_tests(const struct policy_state *st, struct policy_errors *errors)
+bool state_run_tests(const struct policy_image *st, struct policy_errors *errors)
 {
         bool ok = true;
 

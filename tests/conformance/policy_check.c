@@ -82,7 +82,7 @@ static void check_filter(struct check *k, size_t node, int64_t index)
         struct json_writer w;
 
         if (index < 0 || (size_t)index >= k->c->n_filters ||
-                policy_state_filter(k->st, node, k->a, &rules) != OK) {
+                policy_state_filter(k->st, k->c->nodes[node].id, k->a, &rules) != OK) {
                 differ(k, node, "filter", SLICE_LIT(""), SLICE_LIT("out of memory"));
                 return;
         }
@@ -148,8 +148,9 @@ static void check_peers(struct check *k, size_t node, struct slice want)
         buf_append_byte(&got, '{');
         for (size_t i = 0; i < k->c->n_nodes; i++) {
                 struct tailcfg_prefixes routes;
-                if (!policy_state_sees(k->st, node, i) ||
-                        policy_state_routes(k->st, node, i, k->a, &routes) != OK)
+                if (!policy_state_sees(k->st, k->c->nodes[node].id, k->c->nodes[i].id) ||
+                        policy_state_routes(k->st, k->c->nodes[node].id, k->c->nodes[i].id, k->a, &routes) !=
+                                OK)
                         continue;
                 buf_printf(&got, "%s\"%.*s\":", first ? "" : ",", SLICE_ARGS(k->c->more[i].name));
                 put_prefixes(&got, routes.items, routes.count);
@@ -166,7 +167,7 @@ static void check_ssh(struct check *k, size_t node, struct slice want)
         struct json_writer w;
 
         json_writer_init(&w, &json, NULL);
-        policy_state_write_ssh(k->st, node, SLICE_LIT("https://unused"), &w);
+        policy_state_write_ssh(k->st, k->c->nodes[node].id, SLICE_LIT("https://unused"), &w);
         buf_printf(&expected, "{\"rules\":%.*s}", SLICE_ARGS(want));
         same(k, node, "ssh", canon_text(buf_slice(&expected), k->a), canon_text(buf_slice(&json), k->a));
         buf_fini(&json);
@@ -223,7 +224,7 @@ static void check_self_caps(struct check *k, size_t node, struct slice want)
         struct tailcfg_strings attrs;
         struct buf got = BUF_INIT(1 << 20);
 
-        if (policy_state_attrs(k->st, node, k->a, &attrs) != OK)
+        if (policy_state_attrs(k->st, k->c->nodes[node].id, k->a, &attrs) != OK)
                 return;
         /* The baseline is the server's, not the policy's. */
         buf_printf(&got,
@@ -253,7 +254,8 @@ static void check_peer_caps(struct check *k, size_t node, struct slice want)
 
         buf_append_byte(&got, '{');
         for (size_t i = 0; i < k->c->n_nodes; i++) {
-                if (!policy_state_sees(k->st, node, i) || !is_exit(&k->c->nodes[i]))
+                if (!policy_state_sees(k->st, k->c->nodes[node].id, k->c->nodes[i].id) ||
+                        !is_exit(&k->c->nodes[i]))
                         continue;
                 buf_printf(&got, "%s\"%.*s\":{\"suggest-exit-node\":null}", first ? "" : ",",
                         SLICE_ARGS(k->c->more[i].name));
@@ -268,7 +270,7 @@ static bool has_attr(struct check *k, size_t node, const char *name)
 {
         struct tailcfg_strings attrs;
 
-        if (policy_state_attrs(k->st, node, k->a, &attrs) != OK)
+        if (policy_state_attrs(k->st, k->c->nodes[node].id, k->a, &attrs) != OK)
                 return false;
         for (size_t i = 0; i < attrs.count; i++)
                 if (slice_is(attrs.items[i], name))
@@ -383,7 +385,7 @@ static void check_whois(struct check *k, size_t node, struct slice want)
         struct buf got = BUF_INIT(1 << 20);
         bool first = true;
 
-        if (policy_state_filter(k->st, node, k->a, &rules) != OK)
+        if (policy_state_filter(k->st, k->c->nodes[node].id, k->a, &rules) != OK)
                 return;
         struct filter *f = filter_new(&(struct filter_options){
                 .rules = rules.items, .rule_count = rules.count, .local = local, .local_count = 2 });
@@ -391,7 +393,7 @@ static void check_whois(struct check *k, size_t node, struct slice want)
         for (size_t i = 0; f && i < k->c->n_nodes; i++) {
                 const struct policy_node *peer = &k->c->nodes[i];
                 char text[IP_TEXT_MAX];
-                if (!policy_state_sees(k->st, node, i))
+                if (!policy_state_sees(k->st, k->c->nodes[node].id, k->c->nodes[i].id))
                         continue;
                 struct slice v4 = caps_between(f, &peer->ipv4, &own->ipv4, k->a),
                              v6 = caps_between(f, &peer->ipv6, &own->ipv6, k->a);
@@ -465,7 +467,8 @@ static void check_approval(struct check *k, size_t node)
         char text[IP_TEXT_MAX];
 
         for (size_t i = 0; i < n->n_advertised; i++) {
-                bool approved = false, may = policy_state_may_approve(k->st, node, &n->advertised[i]);
+                bool approved = false,
+                     may = policy_state_may_approve(k->st, k->c->nodes[node].id, &n->advertised[i]);
                 for (size_t j = 0; j < n->n_approved; j++)
                         approved |= ip_prefix_equal(&n->approved[j], &n->advertised[i]);
                 ip_prefix_format(&n->advertised[i], text);
@@ -494,17 +497,36 @@ static bool check_rejected(struct policy_case *c, const struct policy_errors *er
         return ok;
 }
 
-bool case_run(struct policy_case *c, struct buf *why)
+/* The state of the case; NULL with errors if its policy is not taken. */
+static struct policy_state *make_state(struct policy_case *c, struct policy_errors *errors)
 {
         struct policy_settings settings = { SLICE_LIT("example.com"), c->users, c->n_users };
-        struct policy_world world = { c->users, c->nodes, c->n_users, c->n_nodes };
+        struct policy *p = policy_parse(c->policy, &settings, errors);
+        struct policy_state *st = p ? policy_state_new() : NULL;
+        bool ok = st && policy_state_set_users(st, c->users, c->n_users, errors) == OK &&
+                  policy_state_set_policy(st, p, errors) == OK;
+
+        if (!ok) {
+                policy_free(p);
+                policy_state_free(st);
+                return NULL;
+        }
+        for (size_t i = 0; i < c->n_nodes; i++)
+                ok &= policy_state_set_node(st, &c->nodes[i]) == OK;
+        if (ok && policy_state_test(st, errors) == OK)
+                return st;
+        policy_state_free(st);
+        return NULL;
+}
+
+bool case_run(struct policy_case *c, struct buf *why)
+{
         struct check k = { .c = c, .a = &c->arena, .why = why, .ok = true };
         struct policy_errors errors;
 
         policy_errors_init(&errors);
-        struct policy *p = policy_parse(c->policy, &settings, &errors);
-        if (!p || policy_state_new(p, &world, &k.st, &errors) != OK ||
-                policy_state_test(k.st, &errors) != OK) {
+        k.st = make_state(c, &errors);
+        if (!k.st) {
                 k.ok = check_rejected(c, &errors, why);
         } else if (!slice_is(c->result, "accept")) {
                 buf_printf(why, "    want reject %.*s\n    got  accept\n", SLICE_ARGS(c->error));
@@ -517,7 +539,6 @@ bool case_run(struct policy_case *c, struct buf *why)
                 }
         }
         policy_state_free(k.st);
-        policy_free(p);
         policy_errors_fini(&errors);
         return k.ok;
 }

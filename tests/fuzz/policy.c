@@ -4,9 +4,15 @@
 #include "fuzz.h"
 #include "policy/state.h"
 
-static void ask(const struct policy *p, const struct policy_world *w)
+struct tailnet {
+        const struct policy_user *users;
+        const struct policy_node *nodes;
+        size_t user_count, node_count;
+};
+
+static void ask(struct policy *p, const struct tailnet *w)
 {
-        struct policy_state *st = NULL;
+        struct policy_state *st = policy_state_new();
         struct policy_errors errors;
         struct arena a = ARENA_INIT(64 << 20);
         struct buf json = BUF_INIT(16 << 20);
@@ -15,20 +21,28 @@ static void ask(const struct policy *p, const struct policy_world *w)
 
         policy_errors_init(&errors);
         json_writer_init(&writer, &json, NULL);
-        if (policy_state_new(p, w, &st, &errors) == OK) {
-                bool passes = policy_state_test(st, &errors) == OK;
-                assert(passes == (errors.count == 0));
-                for (size_t i = 0; i < w->node_count; i++) {
-                        struct tailcfg_filter_rules rules;
-                        if (policy_state_filter(st, i, &a, &rules) == OK)
-                                assert(rules.items);
-                        buf_clear(&json);
-                        policy_state_write_ssh(st, i, SLICE_LIT("https://x"), &writer);
-                        (void)policy_state_may_approve(st, i, &route);
-                        for (size_t j = 0; j < w->node_count; j++)
-                                assert(policy_state_sees(st, i, j) == policy_state_sees(st, j, i));
-                }
+        assert(st && policy_state_set_users(st, w->users, w->user_count, &errors) == OK);
+        if (policy_state_set_policy(st, p, &errors) != OK) {
+                policy_free(p);
+                goto out;
         }
+        for (size_t i = 0; i < w->node_count; i++)
+                assert(policy_state_set_node(st, &w->nodes[i]) == OK);
+        bool passes = policy_state_test(st, &errors) == OK;
+        assert(passes == (errors.count == 0));
+        for (size_t i = 0; i < w->node_count; i++) {
+                struct tailcfg_filter_rules rules;
+                int64_t id = w->nodes[i].id;
+                if (policy_state_filter(st, id, &a, &rules) == OK)
+                        assert(rules.items);
+                buf_clear(&json);
+                policy_state_write_ssh(st, id, SLICE_LIT("https://x"), &writer);
+                (void)policy_state_may_approve(st, id, &route);
+                for (size_t j = 0; j < w->node_count; j++)
+                        assert(policy_state_sees(st, id, w->nodes[j].id) ==
+                                policy_state_sees(st, w->nodes[j].id, id));
+        }
+out:
         policy_state_free(st);
         policy_errors_fini(&errors);
         buf_fini(&json);
@@ -56,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                         .primary_count = 1 },
         };
         struct policy_settings settings = { SLICE_LIT("example.com"), users, 2 };
-        struct policy_world world = { users, nodes, 2, 3 };
+        struct tailnet world = { users, nodes, 2, 3 };
         struct policy_errors errors;
         struct slice text = slice_make(data, len);
         struct buf shown = BUF_INIT(1 << 20);
@@ -68,7 +82,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                 ask(p, &world);
         else
                 policy_errors_show(&errors, text, "policy", &shown);
-        policy_free(p);
         policy_errors_fini(&errors);
         buf_fini(&shown);
         return 0;

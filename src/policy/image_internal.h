@@ -1,8 +1,9 @@
 /* A compiled policy from the inside. */
-#ifndef STATE_INTERNAL_H
-#define STATE_INTERNAL_H
+#ifndef IMAGE_INTERNAL_H
+#define IMAGE_INTERNAL_H
 
 #include "base/table.h"
+#include "image.h"
 #include "policy/state.h"
 #include "policy_internal.h"
 
@@ -68,7 +69,7 @@ struct node_class {
         size_t bytes;
 };
 
-struct policy_state {
+struct policy_image {
         struct arena arena;
         const struct policy *p;
         const struct policy_world *w;
@@ -88,27 +89,27 @@ struct policy_state {
 
 bool is_exit_route(const struct ip_prefix *p);
 static inline bool is_tagged(const struct policy_node *n) { return n->tag_count != 0; }
-const struct policy_user *state_user(const struct policy_state *st, int64_t id);
+const struct policy_user *state_user(const struct policy_image *st, int64_t id);
 
 /* resolve.c */
-void state_index_nodes(struct policy_state *st);
+void state_index_nodes(struct policy_image *st);
 /* Never NULL; empty for autogroup:self. Cached. */
-const struct ipset *state_resolve(struct policy_state *st, const struct alias *a);
+const struct ipset *state_resolve(struct policy_image *st, const struct alias *a);
 /* Without adding to the state: for tests and look-ups after it was built. */
 void state_resolve_into(
-        const struct policy_state *st, const struct alias *a, struct ipset *out, struct arena *arena);
+        const struct policy_image *st, const struct alias *a, struct ipset *out, struct arena *arena);
 bool user_matches(const struct policy_user *u, struct slice token);
 /* Whether any address of the node is in the set. */
 bool node_in_set(const struct policy_node *n, const struct ipset *s);
-void state_check_users(struct policy_state *st);
+void state_check_users(struct policy_image *st);
 /* Users, groups and tags, as owners and approvers are written. */
-bool node_in_owners(const struct policy_state *st, const struct policy_node *n, const struct vec *owners);
+bool node_in_owners(const struct policy_image *st, const struct policy_node *n, const struct vec *owners);
 
 /* compile.c: the sets that are the same everywhere, and the global rules. compile_node.c: those of one node.
  */
-void state_fixed_sets(struct policy_state *st);
-void state_compile(struct policy_state *st);
-void state_compile_node(struct policy_state *st, size_t node);
+void state_fixed_sets(struct policy_image *st);
+void state_compile(struct policy_image *st);
+void state_compile_node(struct policy_image *st, size_t node);
 void rule_add_dsts(
         struct rule *r, struct arena *a, const struct ipset *set, const struct ip_spec *ip, bool cidr_form);
 void rule_add_self_dsts(
@@ -118,10 +119,10 @@ const struct tailcfg_cap *companion_of(const struct app_cap *cap);
 struct tailcfg_strings set_tokens(const struct ipset *s, struct arena *a);
 
 /* peers.c */
-void state_classify(struct policy_state *st);
-const struct vec *state_rules_of(const struct policy_state *st, size_t node);
+void state_classify(struct policy_image *st);
+const struct vec *state_rules_of(const struct policy_image *st, size_t node);
 bool rule_has_src(const struct rule *r, const struct node_info *n);
-bool rule_has_dst(const struct policy_state *st, const struct rule *r, const struct node_info *n);
+bool rule_has_dst(const struct policy_image *st, const struct rule *r, const struct node_info *n);
 /* A via tag of the grant is on the node. */
 bool node_carries_via(const struct policy_node *n, const struct grant *g);
 
@@ -133,10 +134,10 @@ struct ssh_compiled {
         bool nonroot, is_local; /* is_local: only the local part's entry */
         struct slice local;
 };
-void state_compile_ssh(const struct policy_state *st, size_t node, struct vec *out, struct arena *a);
+void state_compile_ssh(const struct policy_image *st, size_t node, struct vec *out, struct arena *a);
 
 /* tests.c, ssh_tests.c: false, with an error, when one fails. */
-bool state_run_tests(const struct policy_state *st, struct policy_errors *errors);
-bool state_run_ssh_tests(const struct policy_state *st, struct policy_errors *errors);
+bool state_run_tests(const struct policy_image *st, struct policy_errors *errors);
+bool state_run_ssh_tests(const struct policy_image *st, struct policy_errors *errors);
 
 #endif
