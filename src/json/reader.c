@@ -244,14 +244,21 @@ static struct slice unescape(struct json_reader *r, struct slice raw)
 static struct slice scan_string(struct json_reader *r, bool *escaped)
 {
         size_t start = r->pos;
+        uint8_t bits = 0;
 
         *escaped = false;
         for (size_t i = start; i < r->text.len; i++) {
                 uint8_t c = r->text.ptr[i];
                 if (c == '"') {
+                        struct slice raw = slice_make(r->text.ptr + start, i - start);
+                        if (bits & 0x80 && !utf8_valid(raw)) {
+                                json_fail(r, ERR_FORMAT, "a string is not UTF-8");
+                                return (struct slice){ 0 };
+                        }
                         r->pos = i + 1;
-                        return slice_make(r->text.ptr + start, i - start);
+                        return raw;
                 }
+                bits |= c;
                 if (c < 0x20) {
                         r->pos = i;
                         json_fail(r, ERR_FORMAT, "control character in a string");

@@ -2,7 +2,8 @@
  * A bounded pull reader for JSON (RFC 8259). It walks the text in place, building
  * nothing: the caller asks for the next value, and takes strings and numbers where
  * it expects them. Unknown members are skipped with json_skip(). Depth is limited
- * (64); strings are copied into the caller's arena only when they hold escapes.
+ * (64); strings are copied into the caller's arena only when they hold escapes, and
+ * refused when they are not UTF-8, so that what is read can be written unchanged.
  *
  *     json_object_begin(r);
  *     while (json_member(r, &name)) {
