@@ -85,11 +85,18 @@ void node_fill_self(void *ctx, struct arena *arena, struct status_peer *out)
 
 /* ---- pings ------------------------------------------------------------------------- */
 
+/* A node that stops ends the pings of its engine after the LocalAPI and its askers have gone. */
+static void answer(struct node *n, uint64_t token, struct localapi_ping_result *r)
+{
+        if (n->api)
+                localapi_server_pong(n->api, token, r);
+}
+
 static void answer_error(struct node *n, uint64_t token, const char *text)
 {
         struct localapi_ping_result r = { .err = slice_str(text) };
 
-        localapi_server_pong(n->api, token, &r);
+        answer(n, token, &r);
 }
 
 static const struct tailcfg_node *owner_of_ip(const struct netmap *nm, const struct ip_addr *ip)
@@ -201,7 +208,7 @@ void node_tsmp_pong(struct node *n, const uint8_t token[static 8])
                 const struct public_key *key = recall(n, p->request);
                 if (key)
                         fill_target(n, key, ip, &r);
-                localapi_server_pong(n->api, p->request, &r);
+                answer(n, p->request, &r);
                 return;
         }
 }
@@ -238,7 +245,7 @@ void node_ping_result(struct node *n, const struct path_ping_result *p)
                 if (region)
                         r.derp_code = region->region_code;
         }
-        localapi_server_pong(n->api, p->token, &r);
+        answer(n, p->token, &r);
 }
 
 static const char *refusal(enum err e)
@@ -277,7 +284,7 @@ static void begin_ping(void *ctx, struct localapi_ping *ping, const struct ip_ad
                 snprintf(why, sizeof why, "%s is local Tailscale IP", text);
                 r.err = slice_str(why);
                 r.node_name = target->name;
-                localapi_server_pong(n->api, token, &r);
+                answer(n, token, &r);
         } else {
                 remember(n, token, &target->key);
                 enum err err = OK;
