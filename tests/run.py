@@ -102,15 +102,15 @@ def meson_tests(folder, suites, env=None, timeout_multiplier=1):
         show_end(log, 120)
 
 
-def as_root():
-    """What comes before a command that makes namespaces and TUN devices."""
+def as_root(env):
+    """What comes before a command that makes namespaces and TUN devices, for it to run as root and in this environment."""
     if os.geteuid() == 0:
         return []
     if not shutil.which("sudo"):
         say("  the lab makes network namespaces and TUN devices, which needs root: run as root or install sudo")
         return []
     say("  the lab makes network namespaces and TUN devices, which needs root; using sudo")
-    return ["sudo", "env", f"PATH={os.environ['PATH']}"]
+    return ["sudo", "env", f"PATH={os.environ['PATH']}", *(f"{name}={value}" for name, value in env.items())]
 
 
 SANITIZE = {
@@ -119,9 +119,14 @@ SANITIZE = {
 }
 
 
-def sanitizers():
-    if build("build-asan", ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized", "-Dwerror=false"]):
-        meson_tests("build-asan", ["unit", "fuzz"], SANITIZE, 4)
+def sanitizers(long):
+    """Unit tests, whole tailnets on virtual time and the programs in the lab, which must leave no leak at their end either."""
+    if not build("build-asan", ["-Db_sanitize=address,undefined", "-Dbuildtype=debugoptimized", "-Dwerror=false"]):
+        return
+    meson_tests("build-asan", ["unit", "fuzz"], SANITIZE, 4)
+    seeds = 2000 if long else 200
+    one(f"simulation of {seeds} seeds with sanitizers", [ROOT / "build-asan" / "weft-sim", "--seeds", str(seeds)], env=os.environ | SANITIZE)
+    pytest("lab with sanitizers", "tests/lab", long, env={"WEFT_BUILD": str(ROOT / "build-asan")})
 
 
 def fuzz(seconds, seed):
@@ -147,13 +152,15 @@ def simulation(seeds):
         one(f"simulation of {seeds} seeds", [program, "--seeds", str(seeds)], 1200)
 
 
-def pytest(name, folder, options=()):
+def pytest(name, folder, long, env={}):
     """A folder of pytest cases; every skip prints its reason."""
     start = time.monotonic()
-    report = LOGS / f"{name}.xml"
-    log = f"{name}.log"
+    report = LOGS / f"{name.replace(' ', '-')}.xml"
+    log = report.with_suffix(".log").name
+    options = ["--long"] if long else []
     report.unlink(missing_ok=True)
-    status = run([*as_root(), sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", f"--junitxml={report}", *options, folder], log, 3600)
+    status = run([*as_root(env), sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", f"--junitxml={report}", *options, folder],
+                 log, 3600, env=os.environ | env)
     if not report.exists():
         TOTALS.add(failed=1)
         say(f"  FAILED {name}: pytest did not finish")
@@ -192,17 +199,17 @@ def main():
         simulation(10000 if options.long else 1000)
     if wanted("asan"):
         say("Address and undefined-behaviour sanitizers")
-        sanitizers()
+        sanitizers(options.long)
     if wanted("fuzz"):
         say("Fuzzing")
         long = options.long or options.fuzz_seconds
         fuzz(options.fuzz_seconds or (60 if options.long else 5), seed=0 if long else 1)
     if wanted("lab"):
         say("Lab: real programs in network namespaces")
-        pytest("lab", "tests/lab", ["--long"] if options.long else [])
+        pytest("lab", "tests/lab", options.long)
     if wanted("interop"):
         say("Interoperability: official clients of the pinned Go modules")
-        pytest("interop", "tests/interop", ["--long"] if options.long else [])
+        pytest("interop", "tests/interop", options.long)
     say(str(TOTALS))
     return 1 if TOTALS.failed else 0
 

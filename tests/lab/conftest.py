@@ -12,6 +12,7 @@ _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 from conftest_lab import *  # noqa: E402,F401,F403
+from topology import IS_SANITIZED  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
@@ -23,8 +24,9 @@ def pytest_collection_modifyitems(config, items):
         reason = "needs nftables"
     else:
         reason = None
+    left_out = {"slow"} | ({"plain"} if IS_SANITIZED else set())
     for item in items:
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
-        elif "slow" in item.keywords and not config.getoption("--long"):
+        elif left_out & set(item.keywords) and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="slow: run with ./check --long"))

@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from tailnet import Control, Relay  # noqa: E402
-from topology import Lab  # noqa: E402
+from topology import SANITIZER_STATUS, Lab  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -18,6 +18,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes minutes; only with --long")
+    config.addinivalue_line("markers", "plain: takes long and adds little under sanitizers; there only with --long")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -31,11 +32,21 @@ def pytest_runtest_makereport(item, call):
             report.sections.append((program.name, "\n".join(program.output().splitlines()[-40:])))
 
 
+@pytest.fixture(autouse=True)
+def sanitizers(monkeypatch):
+    """What a build with sanitizers (WEFT_BUILD=build-asan) is to look for, and how it ends when it finds something."""
+    monkeypatch.setenv("ASAN_OPTIONS", f"detect_leaks=1:verify_asan_link_order=0:exitcode={SANITIZER_STATUS}")
+    monkeypatch.setenv("UBSAN_OPTIONS", f"halt_on_error=1:print_stacktrace=1:exitcode={SANITIZER_STATUS}")
+
+
 @pytest.fixture
-def lab(request):
+def lab(sanitizers):
+    """A lab whose programs must end when they are asked to, without a leak or another finding of a sanitizer."""
     with Lab(f"t{os.getpid()}") as lab: # two runs at once do not meet
         yield lab
+        wrong = lab.stop_programs()
     shutil.rmtree(lab.folder, ignore_errors=True)
+    assert not wrong, "\n".join(wrong)
 
 
 def make_tailnet(lab, **options):

@@ -89,6 +89,7 @@ def test_control_killed_during_registrations(lab, tailnet):
     assert all(results[f"n{i}"] for i in range(3, 6)), results
 
 
+@pytest.mark.plain
 def test_node_restarts_without_control(lab, tailnet):
     one, two = joined(lab, tailnet)
     one.wait_direct(two.address())
@@ -105,6 +106,7 @@ def test_node_restarts_without_control(lab, tailnet):
                lambda: one.host.run("ping", "-c1", "-W1", target, check=False).returncode == 0, 45)
 
 
+@pytest.mark.plain
 def test_node_killed_leaves_a_network_that_starts_again(lab, tailnet):
     one, two = joined(lab, tailnet)
     for _ in range(3):
@@ -144,6 +146,7 @@ def test_a_clock_that_jumps(lab, tailnet):
         assert one.status()["BackendState"] == "Running"
 
 
+@pytest.mark.plain
 def test_fifty_nodes(lab, tailnet):
     nodes = [Node(lab.public_host(f"n{i}", 20 + i), tailnet) for i in range(50)]
     threads = [threading.Thread(target=node.up, args=(tailnet.key, f"--hostname=n{i}")) for i, node in enumerate(nodes)]

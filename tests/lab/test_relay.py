@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from topology import BUILD
+from topology import BUILD, IS_SANITIZED
 
 RELAY, BENCH = BUILD / "weft-relay", BUILD / "bench" / "weft-relay-bench"
 CLIENTS = 2000
@@ -83,7 +83,7 @@ def test_thousands_of_clients(tmp_path):
         assert done.returncode == 0, done.stderr
         result = json.loads(done.stdout)
         assert result["clients"] == CLIENTS
-        assert result["idle_bytes_per_client"] < 8192, result
+        assert IS_SANITIZED or result["idle_bytes_per_client"] < 8192, result
         wait_for(lambda: metric(port, "connections") == 0)
         assert metric(port, "logins_total") == CLIENTS
 

@@ -63,6 +63,7 @@ def test_we_initiate(pair):
 
 def test_they_initiate(pair):
     ours = pair.start(5, "listen")
+    wait_until("our end", lambda: pair.host.run("ss", "-Haun", "sport = :7001").stdout, 5)
     ping = pair.host.run("ping", "-c", "20", "-i", "0.1", "-q", "10.9.0.1")
     assert " 0% packet loss" in ping.stdout
     counts = pair.counts(ours, 5)

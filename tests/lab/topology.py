@@ -29,6 +29,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("WEFT_BUILD", ROOT / "build"))
 
+IS_SANITIZED = BUILD.name == "build-asan"
+SANITIZER_STATUS = 99  # the exit status of a program that a sanitizer found guilty
+
 
 class Failure(Exception):
     """Something did not come as it should; the text is for a person."""
@@ -77,6 +80,14 @@ class Program:
     def output(self):
         return self.log_path.read_text(errors="replace")
 
+    def finding(self):
+        """What a sanitizer said of the program or of a child of it, if anything."""
+        text = self.output()
+        report = re.search(r"^[^\n]*(runtime error|ERROR: \w+Sanitizer).*", text, re.M | re.S)
+        if report:
+            return report.group()
+        return "ended by a sanitizer" if self.process.returncode == SANITIZER_STATUS else None
+
     def is_running(self):
         return self.process.poll() is None
 
@@ -112,7 +123,7 @@ class Host:
     def run(self, *command, check=True, timeout=60, env=None):
         full = ["ip", "netns", "exec", self.netns, *map(str, command)]
         done = subprocess.run(full, capture_output=True, text=True, timeout=timeout, env=os.environ | (env or {}))
-        if check and done.returncode:
+        if done.returncode == SANITIZER_STATUS or (check and done.returncode):
             raise Failure(f"on {self.name}: {' '.join(map(str, command))}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
@@ -224,16 +235,28 @@ class Lab:
         return self
 
     def __exit__(self, *_):
-        for program in reversed(self.programs):
-            if program.is_running():
-                program.process.send_signal(signal.SIGTERM)
-        for program in reversed(self.programs):
-            try:
-                program.process.wait(5)
-            except subprocess.TimeoutExpired:
-                program.kill()
-            program.log.close()
+        self.stop_programs()
         self.clear()
+
+    def stop_programs(self):
+        """Ends every program; returns a sentence for each that had to be killed or that a sanitizer ended."""
+        wrong = []
+        running = [program for program in reversed(self.programs) if program.is_running()]
+        for program in running:
+            program.process.send_signal(signal.SIGTERM)
+        for program in running:
+            try:
+                program.process.wait(10)
+            except subprocess.TimeoutExpired:
+                wrong.append(f"{program.name} did not end within 10 s of SIGTERM")
+                program.kill()
+        for program in self.programs:
+            program.log.close()
+            finding = program.finding()
+            if finding:
+                wrong.append(f"{program.name}: {finding}")
+        self.programs = []
+        return wrong
 
     def is_ours(self, netns):
         """Of this lab, or of a test run whose process is no more."""
