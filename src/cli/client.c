@@ -7,7 +7,11 @@
 #include "cli.h"
 #include "net/http_client.h"
 
-enum { REPLY_MAX = 64 << 20, LINE_MAX = 16 << 20 };
+enum {
+        REPLY_MAX = 64 << 20,
+        LINE_MAX = 16 << 20,
+        PATIENCE_MS = 5000, /* in line with others who want the daemon's ear */
+};
 
 static const char host[] = "local-tailscaled.sock";
 
@@ -23,6 +27,8 @@ static enum err explain_dial(const struct cli *cli, enum err err, struct diag *d
 {
         if (err == ERR_DENIED)
                 return diag_set(diag, err, "no permission to use the daemon's socket %s; try sudo", cli->socket_path);
+        if (err == ERR_LIMIT)
+                return diag_set(diag, err, "too many programs ask weftd at %s at once; try again", cli->socket_path);
         return diag_set(diag, err, "cannot reach weftd at %s; is it running? Start it with: sudo weftd",
                 cli->socket_path);
 }
@@ -73,7 +79,7 @@ static enum err start(struct cli *cli, const char *method, const char *path, str
 
         snprintf(cap, sizeof cap, "%d", TAILCFG_CAPVER);
         const struct http_header headers[] = { { SLICE_LIT("Tailscale-Cap"), slice_str(cap) } };
-        enum err err = net_dial_unix(cli->loop, cli->socket_path, &stream, diag);
+        enum err err = net_dial_unix(cli->loop, cli->socket_path, PATIENCE_MS, &stream, diag);
         if (err)
                 return explain_dial(cli, err, diag);
         err = http_client_new(stream, false, NULL, NULL, client);

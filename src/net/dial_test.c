@@ -23,7 +23,7 @@ static void on_accept(void *ctx, struct net_stream *s)
                 assert_int_equal(tls_accept(srv->tls, s, &s), OK);
         recorder_attach(&srv->r, s);
 }
-static const struct net_listener_calls calls = { on_accept };
+static const struct net_listener_calls calls = { .on_accept = on_accept };
 
 static uint16_t serve(struct server *srv, struct net_loop *loop, const char *ip)
 {

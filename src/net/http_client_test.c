@@ -278,7 +278,7 @@ static void serve(struct net_stream *s, void *ctx, struct slice data)
 }
 static const struct net_stream_handler serve_handler = { .on_data = serve };
 static void on_accept(void *ctx, struct net_stream *s) { net_stream_set_handler(s, &serve_handler, ctx); }
-static const struct net_listener_calls accepting = { on_accept };
+static const struct net_listener_calls accepting = { .on_accept = on_accept };
 
 struct fetched {
         unsigned calls, status;

@@ -125,7 +125,7 @@ static void on_begin(struct net_task *task)
         struct http_fetch *f = container_of(task, struct http_fetch, begin);
         struct net_stream *s;
         struct diag d = { "" };
-        enum err e = net_dial_unix(f->loop, f->unix_path, &s, &d);
+        enum err e = net_dial_unix(f->loop, f->unix_path, 0, &s, &d);
 
         if (e)
                 finish(f, e, d.text);

@@ -19,7 +19,7 @@ static void on_accept(void *ctx, struct net_stream *s)
         http_serve(l->srv, s, NULL);
 }
 
-static const struct net_listener_calls listener_calls = { on_accept };
+static const struct net_listener_calls listener_calls = { .on_accept = on_accept };
 
 enum err http_server_listen(struct http_server *srv, const struct ip_port *addr, struct tls_server *tls,
         struct net_listener **out, struct diag *d)

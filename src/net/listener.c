@@ -15,6 +15,7 @@ static const struct log lg = { "net" };
 
 enum {
         BACKLOG = 1024,
+        AT_ONCE = 64, /* connections taken before the rest of the program has its turn */
         /* Descriptors that connections leave to the rest of the program: its files, its
          * own connections. Beyond the limit libuv would drop connections unheard. */
         DESCRIPTORS_KEPT = 8,
@@ -33,6 +34,8 @@ struct net_listener {
         const struct net_listener_calls *calls;
         void *ctx;
         struct conn_count *count;
+        unsigned taken;         /* since the last turn of the others */
+        struct net_task resume; /* takes the connection that waits for our next turn */
         struct log_limit full_limit;
 };
 
@@ -63,18 +66,17 @@ static void refuse(struct net_listener *l, struct sock_stream *s, const char *wh
         sock_stream_discard(s);
 }
 
-static void on_connection(uv_stream_t *server, int status)
+static void take_connection(struct net_listener *l)
 {
-        struct net_listener *l = server->data;
-
-        if (status != 0) {
-                log_debug(&lg, "cannot accept", "error=\"%s\"", uv_strerror(status));
-                return;
-        }
         struct sock_stream *s = sock_stream_new(l->loop, l->is_unix);
+
         if (!s)
                 return;
-        if (uv_accept(server, sock_stream_handle(s)) != 0) {
+        if (uv_accept(&l->h.stream, sock_stream_handle(s)) != 0) {
+                sock_stream_discard(s);
+                return;
+        }
+        if (l->calls->admit && !l->calls->admit(l->ctx, sock_stream_base(s))) {
                 sock_stream_discard(s);
                 return;
         }
@@ -87,6 +89,28 @@ static void on_connection(uv_stream_t *server, int status)
                 return;
         }
         l->calls->on_accept(l->ctx, sock_stream_opened(s, l->count));
+}
+
+static void resume(struct net_task *task)
+{
+        struct net_listener *l = container_of(task, struct net_listener, resume);
+
+        l->taken = 1;
+        take_connection(l);
+}
+
+/* libuv takes connections for as long as there are any, which in a flood is for ever.
+ * It stops while one that it has announced is left waiting. */
+static void on_connection(uv_stream_t *server, int status)
+{
+        struct net_listener *l = server->data;
+
+        if (status != 0)
+                log_debug(&lg, "cannot accept", "error=\"%s\"", uv_strerror(status));
+        else if (l->taken++ < AT_ONCE)
+                take_connection(l);
+        else
+                net_loop_defer(l->loop, &l->resume);
 }
 
 static struct net_listener *listener_new(struct net_loop *loop, bool is_unix, unsigned max_connections,
@@ -108,6 +132,7 @@ static struct net_listener *listener_new(struct net_loop *loop, bool is_unix, un
         l->ctx = ctx;
         l->count = count;
         l->h.handle.data = l;
+        l->resume.run = resume;
         return l;
 fail:
         free(count);
@@ -208,6 +233,7 @@ void net_listener_close(struct net_listener *l)
                 return;
         if (l->unlink_path)
                 unlink(l->unlink_path);
+        net_task_cancel(&l->resume);
         uv_close(&l->h.handle, on_closed);
 }
 

@@ -301,6 +301,11 @@ uv_stream_t *sock_stream_handle(struct sock_stream *s)
         return &s->h.stream;
 }
 
+const struct net_stream *sock_stream_base(const struct sock_stream *s)
+{
+        return &s->base;
+}
+
 struct net_stream *sock_stream_opened(struct sock_stream *s, struct conn_count *count)
 {
         if (count) {

@@ -21,6 +21,8 @@ struct conn_count {
 struct sock_stream;
 struct sock_stream *sock_stream_new(struct net_loop *loop, bool is_unix);
 uv_stream_t *sock_stream_handle(struct sock_stream *s);
+/* For its facts, before it is opened. */
+const struct net_stream *sock_stream_base(const struct sock_stream *s);
 /* It is connected: from now on it is an ordinary stream. count (may be NULL) is told
  * when it goes. */
 struct net_stream *sock_stream_opened(struct sock_stream *s, struct conn_count *count);

@@ -29,7 +29,7 @@ static void on_accept(void *ctx, struct net_stream *s)
         assert_true(srv->count < 4);
         recorder_attach(&srv->r[srv->count++], s);
 }
-static const struct net_listener_calls calls = { on_accept };
+static const struct net_listener_calls calls = { .on_accept = on_accept };
 
 /* In a folder of its own, which the listener makes. */
 static char folder[64], sock_path[80];
@@ -151,7 +151,7 @@ static void connections_leave_descriptors_to_the_program(void **state)
 
         start_unix(&srv, *state);
         assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-        assert_int_equal(net_dial_unix(*state, sock_path, &s, &d), OK);
+        assert_int_equal(net_dial_unix(*state, sock_path, 0, &s, &d), OK);
         recorder_attach(&r, s);
         run_until(*state, srv.count == 1);
         int next = dup(0);
@@ -159,7 +159,7 @@ static void connections_leave_descriptors_to_the_program(void **state)
         close(next);
         low = (struct rlimit){ (rlim_t)next + 5, before.rlim_max };
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-        assert_int_equal(net_dial_unix(*state, sock_path, &s2, &d), OK);
+        assert_int_equal(net_dial_unix(*state, sock_path, 0, &s2, &d), OK);
         recorder_attach(&r2, s2);
         run_until(*state, r2.ended == 1);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -182,7 +182,7 @@ static void unix_sockets_tell_who_connects(void **state)
         start_unix(&srv, *state);
         assert_int_equal(stat(sock_path, &st), 0);
         assert_int_equal(st.st_mode & 0777, 0666);
-        assert_int_equal(net_dial_unix(*state, sock_path, &s, &d), OK);
+        assert_int_equal(net_dial_unix(*state, sock_path, 0, &s, &d), OK);
         recorder_attach(&r, s);
         assert_int_equal(net_stream_write(s, SLICE_LIT("hello")), OK);
         run_until(*state, srv.count == 1 && recorder_has(&srv.r[0], "hello"));
@@ -196,7 +196,7 @@ static void unix_sockets_tell_who_connects(void **state)
         assert_int_equal(net_listen_unix(*state, sock_path, 0600, 0, &calls, &srv, &other, &d), ERR_EXISTS);
         run_until(*state, net_listener_count(srv.l) == 2 || srv.count == 2); /* its probe came as a client */
         run_until(*state, srv.r[1].ended == 1);
-        assert_int_equal(net_dial_unix(*state, sock_path, &s2, &d), OK);
+        assert_int_equal(net_dial_unix(*state, sock_path, 0, &s2, &d), OK);
         recorder_attach(&r2, s2);
         run_until(*state, r2.ended == 1);
         recorder_fini(&r2);
@@ -204,7 +204,7 @@ static void unix_sockets_tell_who_connects(void **state)
         stop(&srv);
         run_for(*state, 5);
         assert_int_not_equal(access(sock_path, F_OK), 0);
-        assert_int_equal(net_dial_unix(*state, sock_path, &s3, &d), ERR_NOTFOUND);
+        assert_int_equal(net_dial_unix(*state, sock_path, 0, &s3, &d), ERR_NOTFOUND);
         assert_non_null(strstr(d.text, sock_path));
 }
 
@@ -216,7 +216,7 @@ static void closing_from_every_callback_is_safe(void **state)
         struct diag d;
 
         start_unix(&srv, *state);
-        assert_int_equal(net_dial_unix(*state, sock_path, &s, &d), OK);
+        assert_int_equal(net_dial_unix(*state, sock_path, 0, &s, &d), OK);
         recorder_attach(&r, s);
         run_until(*state, r.ended == 1);
         recorder_fini(&r);
@@ -255,7 +255,7 @@ static void big_transfers_arrive_whole_and_in_order(void **state)
         size_t sent = 0;
 
         start_unix(&srv, *state);
-        assert_int_equal(net_dial_unix(*state, sock_path, &s, &d), OK);
+        assert_int_equal(net_dial_unix(*state, sock_path, 0, &s, &d), OK);
         recorder_attach(&r, s);
         while (sent < TOTAL) {
                 for (size_t i = 0; i < BLOCK; i++)

@@ -1,6 +1,7 @@
 #include "unix_path.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,22 @@ static int new_socket(void)
         return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
-enum err unix_path_connect(const char *path, int *fd, struct diag *d)
+/* Where too many wait to be let in already, waits in line with them. */
+static int connect_patiently(int s, const struct sockaddr_un *un, unsigned patience_ms)
+{
+        const struct timeval patience = { patience_ms / 1000, patience_ms % 1000 * 1000 };
+
+        if (connect(s, (const struct sockaddr *)un, sizeof(*un)) == 0)
+                return 0;
+        if (errno != EAGAIN || !patience_ms)
+                return -1;
+        if (setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 || fcntl(s, F_SETFL, 0) != 0)
+                return -1;
+        int status = connect(s, (const struct sockaddr *)un, sizeof(*un));
+        return status == 0 ? fcntl(s, F_SETFL, O_NONBLOCK) : status;
+}
+
+enum err unix_path_connect(const char *path, unsigned patience_ms, int *fd, struct diag *d)
 {
         struct sockaddr_un un;
         enum err e = fill(path, &un, d);
@@ -43,8 +59,8 @@ enum err unix_path_connect(const char *path, int *fd, struct diag *d)
         int s = new_socket();
         if (s < 0)
                 return diag_set(d, err_from_errno(errno), "cannot open a socket: %s", strerror(errno));
-        if (connect(s, (struct sockaddr *)&un, sizeof(un)) != 0) {
-                e = diag_set(d, err_from_errno(errno), "cannot connect to %s: %s", path, strerror(errno));
+        if (connect_patiently(s, &un, patience_ms) != 0) {
+                e = diag_set(d, errno == EAGAIN ? ERR_LIMIT : err_from_errno(errno), "cannot connect to %s: %s", path, strerror(errno));
                 close(s);
                 return e;
         }
@@ -62,8 +78,10 @@ static enum err clear_stale(const char *path, struct diag *d)
                 return OK;
         if (!S_ISSOCK(st.st_mode))
                 return diag_set(d, ERR_EXISTS, "%s exists and is no socket; move it away", path);
-        if (unix_path_connect(path, &fd, NULL) == OK) {
+        enum err e = unix_path_connect(path, 0, &fd, NULL);
+        if (e == OK)
                 close(fd);
+        if (e == OK || e == ERR_LIMIT) {
                 return diag_set(d, ERR_EXISTS, "another program listens on %s: address already in use", path);
         }
         if (unlink(path) != 0)
@@ -109,12 +127,12 @@ enum err unix_path_bind(const char *path, unsigned mode, int *fd, struct diag *d
         return OK;
 }
 
-enum err net_dial_unix(struct net_loop *loop, const char *path, struct net_stream **out, struct diag *d)
+enum err net_dial_unix(struct net_loop *loop, const char *path, unsigned patience_ms, struct net_stream **out, struct diag *d)
 {
         int fd;
 
         *out = NULL;
-        enum err e = unix_path_connect(path, &fd, d);
+        enum err e = unix_path_connect(path, patience_ms, &fd, d);
         if (e != OK)
                 return e;
         struct sock_stream *s = sock_stream_new(loop, true);

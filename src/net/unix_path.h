@@ -6,7 +6,7 @@
 
 /* A socket bound to path, not listening yet, as net_listen_unix() promises. */
 enum err MUST_USE unix_path_bind(const char *path, unsigned mode, int *fd, struct diag *d);
-/* A socket connected to path. */
-enum err MUST_USE unix_path_connect(const char *path, int *fd, struct diag *d);
+/* A socket connected to path. As net_dial_unix(). */
+enum err MUST_USE unix_path_connect(const char *path, unsigned patience_ms, int *fd, struct diag *d);
 
 #endif

@@ -297,15 +297,18 @@ static void on_request(void *ctx, struct http_exchange *x)
 
 /* The socket is open to every user of the machine, and none may lock its owner out. A
  * connection of a stranger carries the server as its context, others carry none. */
+static bool admit(void *ctx, const struct net_stream *stream)
+{
+        const struct localapi_server *s = ctx;
+
+        return s->stranger_count < STRANGERS_MAX || may_write(s, stream);
+}
+
 static void on_accept(void *ctx, struct net_stream *stream)
 {
         struct localapi_server *s = ctx;
         bool is_stranger = !may_write(s, stream);
 
-        if (is_stranger && s->stranger_count >= STRANGERS_MAX) {
-                net_stream_close(stream);
-                return;
-        }
         s->stranger_count += is_stranger;
         http_serve(s->http, stream, is_stranger ? s : NULL);
 }
@@ -356,7 +359,7 @@ enum err localapi_server_start(struct net_loop *loop, const char *path, const st
         void *ctx, struct localapi_server **out, struct diag *diag)
 {
         static const struct http_server_calls http_calls = { .on_request = on_request, .on_conn_end = on_conn_end };
-        static const struct net_listener_calls listener_calls = { .on_accept = on_accept };
+        static const struct net_listener_calls listener_calls = { .admit = admit, .on_accept = on_accept };
         const struct http_limits limits = {
                 .body_bytes = LOCALAPI_BODY_MAX, .write_bytes = WATCHER_BYTES, .connections = CONNECTIONS_MAX,
         };

@@ -408,7 +408,7 @@ static void on_local_accept(void *ctx, struct net_stream *s)
 static void the_local_node_is_asked(void **state)
 {
         static const struct http_server_calls calls = { .on_request = on_whois };
-        static const struct net_listener_calls accept_calls = { on_local_accept };
+        static const struct net_listener_calls accept_calls = { .on_accept = on_local_accept };
         char path[] = "/tmp/weft-relay-io-XXXXXX", socket_path[64];
         struct relay_io_config config = { .admission = RELAY_ADMIT_LOCAL, .local_socket = socket_path };
         struct http_server *daemon;

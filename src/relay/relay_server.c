@@ -132,8 +132,8 @@ enum err relay_server_start(const struct relay_server_config *config, struct rel
 {
         static const struct http_server_calls http_calls = { .on_request = on_request };
         static const struct http_server_calls plain_calls = { .on_request = on_plain_request };
-        static const struct net_listener_calls calls = { on_accept };
-        static const struct net_listener_calls plain_accept_calls = { on_plain_accept };
+        static const struct net_listener_calls calls = { .on_accept = on_accept };
+        static const struct net_listener_calls plain_accept_calls = { .on_accept = on_plain_accept };
         static const struct http_limits limits = { .body_bytes = 4096 };
         struct relay_server *s = calloc(1, sizeof(*s));
 

@@ -124,7 +124,7 @@ static void on_local_accept(void *ctx, struct net_stream *s)
 /* The folder is made for the owner alone: the socket is trusted like a password. */
 static enum err listen_local(struct serve *sv, struct diag *diag)
 {
-        static const struct net_listener_calls calls = { on_local_accept };
+        static const struct net_listener_calls calls = { .on_accept = on_local_accept };
         const char *path = sv->config->unix_socket;
         char folder[512];
 

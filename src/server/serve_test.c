@@ -30,7 +30,7 @@ struct lab {
 /* A port that is free at this moment. */
 static uint16_t free_port(struct net_loop *loop)
 {
-        static const struct net_listener_calls calls = { NULL };
+        static const struct net_listener_calls calls = { .on_accept = NULL };
         struct ip_port any = { ip_v4(127, 0, 0, 1), 0 };
         struct net_listener *l;
         struct diag diag;

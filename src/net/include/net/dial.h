@@ -40,9 +40,10 @@ enum err MUST_USE net_dial_start(struct net_loop *loop, const struct net_dial_op
         struct net_dial **out);
 void net_dial_cancel(struct net_dial *dial); /* done() will not be called; NULL is fine */
 
-/* A Unix socket: connects at once. */
-enum err MUST_USE net_dial_unix(
-        struct net_loop *loop, const char *path, struct net_stream **out, struct diag *d);
+/* A Unix socket: connects at once. Where others crowd at its door, blocks for up to
+ * patience_ms, which only a program with nothing else to do should allow; then ERR_LIMIT. */
+enum err MUST_USE net_dial_unix(struct net_loop *loop, const char *path, unsigned patience_ms,
+        struct net_stream **out, struct diag *d);
 
 /* Names to addresses, A and AAAA together, at most NET_DIAL_ADDRS_MAX of them, in the
  * order of c-ares (RFC 6724). /etc/hosts counts. */

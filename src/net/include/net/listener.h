@@ -13,6 +13,9 @@
 struct net_listener;
 
 struct net_listener_calls {
+        /* May be NULL. Asked before the connection counts, of its facts only (peer,
+         * credentials); one that is not admitted is closed at once. */
+        bool (*admit)(void *ctx, const struct net_stream *s);
         /* s is the receiver's now. Must set a handler or close it. */
         void (*on_accept)(void *ctx, struct net_stream *s);
 };
