@@ -243,7 +243,7 @@ static void tag(struct api_request *r, struct node *n)
         if (!api_tags(r, &tags, &row.tags))
                 return;
         for (size_t i = 0; i < tags.count; i++) {
-                if (!policy_view_tag_exists(r->s->policy, tags.items[i])) {
+                if (!policy_defines_tag(r->s, tags.items[i])) {
                         api_fail(r, 400, "the policy does not define this tag");
                         return;
                 }

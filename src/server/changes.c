@@ -32,7 +32,7 @@ void change_mark(struct server *s, struct node *n, enum change what)
         uint64_t seq = ++t->change_seq;
 
         n->seq[what] = seq;
-        if (what != CHANGE_SELF) {
+        if (what < CHANGE_SELF) {
                 n->changed_seq = seq;
                 list_remove(&n->changed);
                 list_push_back(&t->changed, &n->changed);

@@ -75,7 +75,7 @@ static inline void world_boot(struct world *w)
 {
         struct diag diag;
 
-        w->server = server_new(&w->settings, w->store, policy_view_allow_all(), &w->rng.rng, &w->now, &diag);
+        w->server = server_new(&w->settings, w->store, &w->rng.rng, &w->now, &diag);
         assert_non_null(w->server);
 }
 

@@ -81,12 +81,14 @@ void journal_put_user(struct tx *tx, const struct store_user *row)
 {
         store_tx_put_user(tx->store, row);
         remember(tx, UNDO_USER, row->id, row_set_put(&tx->s->tailnet.users, must(store_user_dup(row))), NULL);
+        policy_note_users(tx->s);
 }
 
 void journal_delete_user(struct tx *tx, int64_t id)
 {
         store_tx_id(tx->store, STORE_DELETE_USER, id);
         remember(tx, UNDO_USER, id, row_set_remove(&tx->s->tailnet.users, id), NULL);
+        policy_note_users(tx->s);
 }
 
 void journal_put_auth_key(struct tx *tx, const struct store_auth_key *row)
@@ -231,6 +233,7 @@ static void play_back(struct server *s, struct undo *u)
         switch (u->kind) {
         case UNDO_USER:
                 undo_row(&s->tailnet.users, u);
+                policy_note_users(s);
                 break;
         case UNDO_AUTH_KEY:
                 undo_row(&s->tailnet.auth_keys, u);

@@ -31,7 +31,7 @@ static void write_full_head(
                 .dns_config = &dns,
                 .domain = s->settings->base_domain.len ? s->settings->base_domain : server_host(s->settings),
                 .control_time = time_of_us(s->now.unix_us),
-                .user_profiles = mapper_profiles_since(s, viewer->policy_class, viewer, 0, a),
+                .user_profiles = mapper_all_profiles(s, viewer, a),
                 .debug = is_first && s->settings->disable_logtail ? &no_log_tail : NULL,
         };
 
@@ -41,8 +41,8 @@ static void write_full_head(
         tailcfg_map_response_write_members(w, &response);
         json_name(w, "DERPMap");
         json_put_raw(w, s->derp_map);
-        json_name(w, "PacketFilters");
-        policy_view_write_filters(s->policy, viewer->policy_class, w);
+        mapper_write_filter(s, viewer, a, w);
+        mapper_write_ssh(s, viewer, w);
 }
 
 /* The peers with ids in [from, to), each preceded by a comma but for the first when
@@ -62,13 +62,15 @@ static void append_peers(struct server *s, uint32_t viewer_class, const struct n
         }
         for (; i < nodes->n && *nodes->items[i] < to; i++) {
                 struct node *peer = (struct node *)nodes->items[i];
-                if (peer == self || !policy_view_sees(s->policy, viewer_class, peer->row) ||
-                        mapper_peer_json(s, peer).len == 0)
+                if (peer == self || !mapper_sees(s, viewer_class, peer))
+                        continue;
+                struct slice json = mapper_peer_json(s, viewer_class, peer);
+                if (json.len == 0)
                         continue;
                 if (!*first)
                         buf_append_byte(out, ',');
                 *first = false;
-                buf_append_slice(out, mapper_peer_json(s, peer));
+                buf_append_slice(out, json);
         }
 }
 
@@ -164,7 +166,7 @@ static const struct node *last_peer(const struct server *s, const struct node *v
 {
         for (size_t i = s->tailnet.nodes.n; i-- > 0;) {
                 const struct node *n = (const struct node *)s->tailnet.nodes.items[i];
-                if (n != viewer && policy_view_sees(s->policy, viewer->policy_class, n->row))
+                if (n != viewer && mapper_sees(s, viewer->policy_class, n))
                         return n;
         }
         return NULL;
@@ -185,15 +187,26 @@ static void write_all_removed(const struct server *s, struct json_writer *w)
         json_array_close(w);
 }
 
+void mapper_note_full(const struct server *s, const struct node *viewer, struct id_set *told)
+{
+        id_set_clear(told);
+        for (size_t i = 0; i < s->tailnet.nodes.n; i++) {
+                const struct node *n = (const struct node *)s->tailnet.nodes.items[i];
+                if (n != viewer && mapper_sees(s, viewer->policy_class, n))
+                        id_set_put(told, n->id, true);
+        }
+}
+
 struct server_message *mapper_full(struct server *s, struct node *viewer, bool zstd, bool is_first)
 {
         struct arena a = ARENA_INIT(16 << 20);
         struct buf json = BUF_INIT(MESSAGE_MAX);
-        const struct node *last = last_peer(s, viewer);
         struct server_message *m = NULL;
         struct json_writer w;
         bool first = true;
 
+        (void)policy_now(s);
+        const struct node *last = last_peer(s, viewer);
         json_writer_init(&w, &json, NULL);
         write_full_head(s, viewer, &w, is_first, &a);
         if (last) {

@@ -10,7 +10,11 @@ static bool self_changed(const struct node *viewer, uint64_t cursor)
                viewer->seq[CHANGE_EXPIRY] > cursor || viewer->seq[CHANGE_SELF] > cursor;
 }
 
-bool mapper_is_in_delta(const struct node *viewer, uint64_t cursor) { return self_changed(viewer, cursor); }
+bool mapper_is_in_delta(const struct node *viewer, uint64_t cursor)
+{
+        return self_changed(viewer, cursor) || viewer->seq[CHANGE_FILTER] > cursor ||
+               viewer->seq[CHANGE_SSH] > cursor;
+}
 
 bool mapper_is_mass_change(const struct server *s, uint64_t cursor)
 {
@@ -30,7 +34,7 @@ bool mapper_has_news(const struct server *s, const struct node *viewer, uint64_t
         const struct tailnet *t = &s->tailnet;
         const struct list *newest = t->changed.prev;
 
-        if (self_changed(viewer, cursor) || t->derp_seq > cursor)
+        if (mapper_is_in_delta(viewer, cursor) || t->derp_seq > cursor)
                 return true;
         if (t->n_tombstones && t->tombstones[(t->n_tombstones - 1) % N_TOMBSTONES].seq > cursor)
                 return true;
@@ -110,8 +114,83 @@ static bool needs_patch(const struct node *n, uint64_t cursor)
         return false;
 }
 
-static void write_removed(const struct server *s, uint32_t viewer_class, struct node *const *changed,
-        size_t n, uint64_t cursor, struct json_writer *w)
+/* What a delta says of one node. */
+struct news {
+        struct node *node;
+        enum { IS_WHOLE, IS_PATCH, IS_GONE } as;
+};
+struct news_list {
+        struct news *items;
+        size_t count;
+};
+
+static void add_news(struct news_list *list, struct node *n, int as)
+{
+        list->items[list->count++] = (struct news){ n, as };
+}
+
+/* Of a node that changed after the cursor. */
+static void add_changed(
+        const struct server *s, uint32_t viewer_class, struct node *n, uint64_t cursor, struct news_list *list)
+{
+        bool whole = n->seq[CHANGE_NODE] > cursor;
+
+        if (!mapper_sees(s, viewer_class, n)) {
+                if (whole) /* it may have been in sight before */
+                        add_news(list, n, IS_GONE);
+        } else if (whole || needs_patch(n, cursor)) {
+                add_news(list, n, whole ? IS_WHOLE : IS_PATCH);
+        }
+}
+
+/* Of a node that the viewer was, or was not, told of. Routes may look different now. */
+static void add_compared(const struct server *s, uint32_t viewer_class, struct node *n, uint64_t cursor,
+        const struct id_set *told, struct news_list *list)
+{
+        bool sees = mapper_sees(s, viewer_class, n);
+
+        if (sees && (!id_set_has(told, n->id) || n->n_announced || n->seq[CHANGE_NODE] > cursor))
+                add_news(list, n, IS_WHOLE);
+        else if (sees && needs_patch(n, cursor))
+                add_news(list, n, IS_PATCH);
+        else if (!sees && id_set_has(told, n->id))
+                add_news(list, n, IS_GONE);
+}
+
+/* By ascending id, without the viewer. */
+static struct news_list collect(const struct server *s, uint32_t viewer_class, const struct node *viewer,
+        uint64_t cursor, const struct id_set *compare, struct arena *a)
+{
+        const struct row_set *all = &s->tailnet.nodes;
+        size_t n = 0;
+        struct node **changed = compare ? NULL : changed_nodes(s, cursor, a, &n);
+        struct news_list list = { ARENA_ARRAY(a, (compare ? all->n : n) + 1, struct news), 0 };
+
+        if (!list.items)
+                return list;
+        for (size_t i = 0; compare && i < all->n; i++) {
+                struct node *node = (struct node *)all->items[i];
+                if (node != viewer)
+                        add_compared(s, viewer_class, node, cursor, compare, &list);
+        }
+        for (size_t i = 0; changed && i < n; i++) {
+                if (changed[i] != viewer)
+                        add_changed(s, viewer_class, changed[i], cursor, &list);
+        }
+        return list;
+}
+
+static void open_list(struct json_writer *w, const char *name, bool *opened)
+{
+        if (!*opened) {
+                json_name(w, name);
+                json_array_open(w);
+        }
+        *opened = true;
+}
+
+static void write_removed(
+        const struct server *s, const struct news_list *news, uint64_t cursor, struct json_writer *w)
 {
         const struct tailnet *t = &s->tailnet;
         uint64_t kept = t->n_tombstones < N_TOMBSTONES ? t->n_tombstones : N_TOMBSTONES;
@@ -121,72 +200,95 @@ static void write_removed(const struct server *s, uint32_t viewer_class, struct 
                 const struct tombstone *gone = &t->tombstones[i % N_TOMBSTONES];
                 if (gone->seq <= cursor || tailnet_node(t, gone->id))
                         continue;
-                if (!opened) {
-                        json_name(w, "PeersRemoved");
-                        json_array_open(w);
-                        opened = true;
-                }
+                open_list(w, "PeersRemoved", &opened);
                 json_put_i64(w, gone->id);
         }
-        /* Those that changed out of sight. */
-        for (size_t i = 0; i < n; i++) {
-                if (changed[i]->seq[CHANGE_NODE] <= cursor ||
-                        policy_view_sees(s->policy, viewer_class, changed[i]->row))
+        for (size_t i = 0; i < news->count; i++) {
+                if (news->items[i].as != IS_GONE)
                         continue;
-                if (!opened) {
-                        json_name(w, "PeersRemoved");
-                        json_array_open(w);
-                        opened = true;
-                }
-                json_put_i64(w, changed[i]->id);
+                open_list(w, "PeersRemoved", &opened);
+                json_put_i64(w, news->items[i].node->id);
         }
         if (opened)
                 json_array_close(w);
 }
 
-static void write_changed(struct server *s, uint32_t viewer_class, const struct node *self,
-        struct node *const *changed, size_t n, uint64_t cursor, bool whole, struct json_writer *w)
+static void write_whole(
+        struct server *s, uint32_t viewer_class, const struct news_list *news, struct json_writer *w)
 {
         bool opened = false;
 
-        for (size_t i = 0; i < n; i++) {
-                struct node *peer = changed[i];
-                bool is_whole = peer->seq[CHANGE_NODE] > cursor;
-                if (peer == self || is_whole != whole ||
-                        !policy_view_sees(s->policy, viewer_class, peer->row))
+        for (size_t i = 0; i < news->count; i++) {
+                if (news->items[i].as != IS_WHOLE)
                         continue;
-                if (whole ? mapper_peer_json(s, peer).len == 0 : !needs_patch(peer, cursor))
+                struct slice json = mapper_peer_json(s, viewer_class, news->items[i].node);
+                if (json.len == 0)
                         continue;
-                if (!opened) {
-                        json_name(w, whole ? "PeersChanged" : "PeersChangedPatch");
-                        json_array_open(w);
-                        opened = true;
-                }
-                if (whole)
-                        json_put_raw(w, mapper_peer_json(s, peer));
-                else
-                        write_patch(peer, cursor, w);
+                open_list(w, "PeersChanged", &opened);
+                json_put_raw(w, json);
         }
         if (opened)
                 json_array_close(w);
 }
 
-struct server_message *mapper_delta(
-        struct server *s, uint32_t viewer_class, const struct node *viewer, uint64_t cursor, bool zstd)
+static void write_patches(const struct news_list *news, uint64_t cursor, struct json_writer *w)
+{
+        bool opened = false;
+
+        for (size_t i = 0; i < news->count; i++) {
+                if (news->items[i].as != IS_PATCH)
+                        continue;
+                open_list(w, "PeersChangedPatch", &opened);
+                write_patch(news->items[i].node, cursor, w);
+        }
+        if (opened)
+                json_array_close(w);
+}
+
+static struct tailcfg_user_profiles profiles_of(
+        const struct server *s, const struct node *viewer, const struct news_list *news, struct arena *a)
+{
+        struct profile_list list = mapper_profiles_begin(s, a);
+
+        if (viewer)
+                mapper_profiles_add(s, &list, viewer);
+        for (size_t i = 0; i < news->count; i++) {
+                if (news->items[i].as == IS_WHOLE)
+                        mapper_profiles_add(s, &list, news->items[i].node);
+        }
+        return (struct tailcfg_user_profiles){ list.count ? list.items : NULL, list.count };
+}
+
+void mapper_note_delta(
+        const struct server *s, const struct node *viewer, uint64_t cursor, struct id_set *told)
+{
+        const struct tailnet *t = &s->tailnet;
+
+        for (const struct list *it = t->changed.prev; it != &t->changed; it = it->prev) {
+                const struct node *n = container_of(it, const struct node, changed);
+                if (n->changed_seq <= cursor)
+                        break;
+                if (n->seq[CHANGE_NODE] > cursor && n != viewer)
+                        id_set_put(told, n->id, mapper_sees(s, viewer->policy_class, n));
+        }
+}
+
+struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, const struct node *viewer,
+        uint64_t cursor, const struct id_set *compare, bool zstd)
 {
         struct arena a = ARENA_INIT(16 << 20);
         struct buf json = BUF_INIT(MESSAGE_MAX);
+        struct news_list news = collect(s, viewer_class, viewer, cursor, compare, &a);
+        bool self = viewer && self_changed(viewer, cursor);
         struct tailcfg_node self_node;
         struct tailcfg_map_response response = {
                 .control_time = time_of_us(s->now.unix_us),
-                .user_profiles = mapper_profiles_since(s, viewer_class, viewer, cursor, &a),
+                .user_profiles = profiles_of(s, self ? viewer : NULL, &news, &a),
         };
         struct server_message *m = NULL;
         struct json_writer w;
-        size_t n;
-        struct node **changed = changed_nodes(s, cursor, &a, &n);
 
-        if (viewer && self_changed(viewer, cursor)) {
+        if (self) {
                 mapper_describe_self(s, viewer, &a, &self_node);
                 response.node = &self_node;
         }
@@ -197,9 +299,13 @@ struct server_message *mapper_delta(
                 json_name(&w, "DERPMap");
                 json_put_raw(&w, s->derp_map);
         }
-        write_removed(s, viewer_class, changed, n, cursor, &w);
-        write_changed(s, viewer_class, viewer, changed, n, cursor, true, &w);
-        write_changed(s, viewer_class, viewer, changed, n, cursor, false, &w);
+        if (viewer && viewer->seq[CHANGE_FILTER] > cursor)
+                mapper_write_filter(s, viewer, &a, &w);
+        if (viewer && viewer->seq[CHANGE_SSH] > cursor)
+                mapper_write_ssh(s, viewer, &w);
+        write_removed(s, &news, cursor, &w);
+        write_whole(s, viewer_class, &news, &w);
+        write_patches(&news, cursor, &w);
         json_object_close(&w);
         if (!arena_failed(&a))
                 m = message_of_json(&json, zstd);

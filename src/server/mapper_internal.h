@@ -11,15 +11,26 @@ enum { MESSAGE_MAX = MAP_FRAME_MAX, CHUNK_NODES = 1 << PEER_CHUNK_SHIFT };
 struct server_message *message_of(struct slice bytes);
 struct server_message *message_of_json(struct buf *json, bool zstd);
 
-/* mapper_node.c: a node as its peers get it, cached until it changes; empty if it cannot
- * be written, which costs this peer and nobody else. */
-struct slice mapper_peer_json(const struct server *s, struct node *n);
+/* mapper_node.c: a node as peers of the viewer's class get it, cached until it changes;
+ * empty if it cannot be written, which costs this peer and nobody else. Only the routes
+ * of a node depend on who looks. */
+struct slice mapper_peer_json(struct server *s, uint32_t viewer_class, struct node *n);
 /* A node as it gets itself. Lists live in the arena. */
 void mapper_describe_self(
-        const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self);
-/* The owners of the viewer (may be NULL) and of the peers visible to the class that
- * changed after the cursor (0: all), each once. */
-struct tailcfg_user_profiles mapper_profiles_since(const struct server *s, uint32_t viewer_class,
-        const struct node *viewer, uint64_t cursor, struct arena *a);
+        struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self);
+/* The member "PacketFilters" for a node, "SSHPolicy" for it. */
+void mapper_write_filter(struct server *s, const struct node *n, struct arena *a, struct json_writer *w);
+void mapper_write_ssh(struct server *s, const struct node *n, struct json_writer *w);
+
+/* Owners of nodes, each once. The list has room for every user and one more. */
+struct profile_list {
+        struct tailcfg_user_profile *items;
+        size_t count, room;
+};
+struct profile_list mapper_profiles_begin(const struct server *s, struct arena *a);
+void mapper_profiles_add(const struct server *s, struct profile_list *list, const struct node *n);
+/* Of the viewer and all peers it sees. */
+struct tailcfg_user_profiles mapper_all_profiles(
+        const struct server *s, const struct node *viewer, struct arena *a);
 
 #endif

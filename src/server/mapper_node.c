@@ -111,14 +111,64 @@ static void add_peer_caps(struct tailcfg_node *peer)
         }
 }
 
-struct slice mapper_peer_json(const struct server *s, struct node *n)
+/* A node of the class other than n; 0 if there is none. */
+static int64_t a_viewer(const struct server *s, uint32_t class, const struct node *n)
 {
-        if (n->peer_json.len == 0) {
+        size_t count;
+        const int64_t *ids = policy_state_class_nodes(s->policy, class, &count);
+
+        for (size_t i = 0; i < count; i++) {
+                if (ids[i] != n->id)
+                        return ids[i];
+        }
+        return 0;
+}
+
+/* The routes of a peer are what the policy lets this class of viewers see of them. */
+static void show_routes(
+        struct server *s, uint32_t viewer_class, const struct node *n, struct arena *a, struct tailcfg_node *peer)
+{
+        struct tailcfg_prefixes routes = { 0 };
+        int64_t viewer = a_viewer(s, viewer_class, n);
+
+        if (viewer && policy_state_routes(s->policy, viewer, n->id, a, &routes) != OK)
+                routes = (struct tailcfg_prefixes){ 0 };
+        struct ip_prefix *allowed = ARENA_ARRAY(a, peer->addresses.count + routes.count + 1, struct ip_prefix);
+        struct ip_prefix *primary = ARENA_ARRAY(a, routes.count + 1, struct ip_prefix);
+        size_t n_allowed = 0, n_primary = 0;
+        if (!allowed || !primary)
+                return;
+        for (size_t i = 0; i < peer->addresses.count; i++)
+                allowed[n_allowed++] = peer->addresses.items[i];
+        for (size_t i = 0; i < routes.count; i++) {
+                allowed[n_allowed++] = routes.items[i];
+                if (!routes_is_exit(&routes.items[i]))
+                        primary[n_primary++] = routes.items[i];
+        }
+        qsort(allowed, n_allowed, sizeof(allowed[0]), compare_prefixes);
+        peer->allowed_ips = (struct tailcfg_prefixes){ allowed, n_allowed };
+        peer->primary_routes = (struct tailcfg_prefixes){ n_primary ? primary : NULL, n_primary };
+}
+
+static bool is_cached(const struct server *s, uint32_t viewer_class, const struct node *n)
+{
+        return n->peer_json.len && (n->n_announced == 0 || (n->peer_json_class == viewer_class &&
+                                                                   n->peer_json_view == s->tailnet.policy_seq));
+}
+
+struct slice mapper_peer_json(struct server *s, uint32_t viewer_class, struct node *n)
+{
+        if (!is_cached(s, viewer_class, n)) {
                 struct arena a = ARENA_INIT(4 << 20);
                 struct tailcfg_node peer;
                 struct json_writer w;
 
+                buf_clear(&n->peer_json);
+                n->peer_json_class = viewer_class;
+                n->peer_json_view = s->tailnet.policy_seq;
                 describe_node(s, n, &a, &peer);
+                if (n->n_announced)
+                        show_routes(s, viewer_class, n, &a, &peer);
                 add_peer_caps(&peer);
                 json_writer_init(&w, &n->peer_json, NULL);
                 tailcfg_node_write(&w, &peer);
@@ -129,15 +179,26 @@ struct slice mapper_peer_json(const struct server *s, struct node *n)
         return buf_slice(&n->peer_json);
 }
 
-/* Attributes of the node itself (spec/control.md 9). */
-static void add_self_caps(
-        const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self)
+static bool has_cap(const struct tailcfg_cap *caps, size_t n, struct slice name)
 {
-        enum { MAX_CAPS = 4 };
-        struct tailcfg_cap *caps = ARENA_ARRAY(a, MAX_CAPS, struct tailcfg_cap);
-        struct slice *update = ARENA_NEW(a, struct slice);
+        for (size_t i = 0; i < n; i++) {
+                if (slice_equal(caps[i].name, name))
+                        return true;
+        }
+        return false;
+}
+
+/* Attributes of the node itself (spec/control.md 9, spec/policy.md 13). */
+static void add_self_caps(struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self)
+{
+        enum { OWN_CAPS = 4 };
+        struct tailcfg_strings attrs = { 0 };
         size_t count = 0;
 
+        if (policy_state_attrs(s->policy, n->id, a, &attrs) != OK)
+                attrs = (struct tailcfg_strings){ 0 };
+        struct tailcfg_cap *caps = ARENA_ARRAY(a, OWN_CAPS + attrs.count, struct tailcfg_cap);
+        struct slice *update = ARENA_NEW(a, struct slice);
         if (!caps || !update)
                 return;
         if (!node_is_tagged(n))
@@ -147,23 +208,26 @@ static void add_self_caps(
                 caps[count++].name = SLICE_LIT("https://tailscale.com/cap/file-sharing");
         *update = s->settings->auto_update ? SLICE_LIT("true") : SLICE_LIT("false");
         caps[count++] = (struct tailcfg_cap){ SLICE_LIT("default-auto-update"), { update, 1 } };
+        for (size_t i = 0; i < attrs.count; i++) {
+                if (!has_cap(caps, count, attrs.items[i]))
+                        caps[count++].name = attrs.items[i];
+        }
         self->cap_map = (struct tailcfg_cap_map){ caps, count };
 }
 
 void mapper_describe_self(
-        const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self)
+        struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self)
 {
         describe_node(s, n, a, self);
         add_self_caps(s, n, a, self);
 }
 
-static bool has_profile(const struct tailcfg_user_profile *list, size_t n, int64_t id)
+struct profile_list mapper_profiles_begin(const struct server *s, struct arena *a)
 {
-        for (size_t i = 0; i < n; i++) {
-                if (list[i].id == id)
-                        return true;
-        }
-        return false;
+        size_t room = s->tailnet.users.n + 1;
+        struct tailcfg_user_profile *items = ARENA_ARRAY(a, room, struct tailcfg_user_profile);
+
+        return (struct profile_list){ items, 0, items ? room : 0 };
 }
 
 static struct tailcfg_user_profile profile_of(const struct server *s, int64_t id)
@@ -180,26 +244,47 @@ static struct tailcfg_user_profile profile_of(const struct server *s, int64_t id
                 .profile_pic_url = user->picture_url };
 }
 
-struct tailcfg_user_profiles mapper_profiles_since(const struct server *s, uint32_t viewer_class,
-        const struct node *viewer, uint64_t cursor, struct arena *a)
+void mapper_profiles_add(const struct server *s, struct profile_list *list, const struct node *n)
 {
-        const struct tailnet *t = &s->tailnet;
-        struct tailcfg_user_profile *list = ARENA_ARRAY(a, t->users.n + 1, struct tailcfg_user_profile);
-        size_t count = 0;
+        bool owned = !node_is_tagged(n) && tailnet_user(&s->tailnet, n->row->user_id);
+        int64_t owner = owned ? n->row->user_id : TAGGED_DEVICES_ID;
 
-        if (!list)
-                return (struct tailcfg_user_profiles){ 0 };
-        for (const struct list *it = t->changed.prev; it != &t->changed; it = it->prev) {
-                const struct node *n = container_of(it, const struct node, changed);
-                if (n->changed_seq <= cursor)
-                        break;
-                if (n->seq[CHANGE_NODE] <= cursor ||
-                        (n != viewer && !policy_view_sees(s->policy, viewer_class, n->row)))
-                        continue;
-                int64_t owner = tailnet_user(t, n->row->user_id) && !node_is_tagged(n) ? n->row->user_id
-                                                                                       : TAGGED_DEVICES_ID;
-                if (!has_profile(list, count, owner) && count <= t->users.n)
-                        list[count++] = profile_of(s, owner);
+        for (size_t i = 0; i < list->count; i++) {
+                if (list->items[i].id == owner)
+                        return;
         }
-        return (struct tailcfg_user_profiles){ list, count };
+        if (list->count < list->room)
+                list->items[list->count++] = profile_of(s, owner);
+}
+
+struct tailcfg_user_profiles mapper_all_profiles(
+        const struct server *s, const struct node *viewer, struct arena *a)
+{
+        struct profile_list list = mapper_profiles_begin(s, a);
+
+        for (size_t i = 0; i < s->tailnet.nodes.n; i++) {
+                const struct node *n = (const struct node *)s->tailnet.nodes.items[i];
+                if (n == viewer || mapper_sees(s, viewer->policy_class, n))
+                        mapper_profiles_add(s, &list, n);
+        }
+        return (struct tailcfg_user_profiles){ list.items, list.count };
+}
+
+void mapper_write_filter(struct server *s, const struct node *n, struct arena *a, struct json_writer *w)
+{
+        struct tailcfg_filter_rules rules = { TAILCFG_EMPTY, 0 };
+
+        if (policy_state_filter(s->policy, n->id, a, &rules) != OK)
+                rules = (struct tailcfg_filter_rules){ TAILCFG_EMPTY, 0 }; /* nothing gets in */
+        json_name(w, "PacketFilters");
+        json_object_open(w);
+        json_name(w, "base");
+        tailcfg_filter_rules_write(w, &rules);
+        json_object_close(w);
+}
+
+void mapper_write_ssh(struct server *s, const struct node *n, struct json_writer *w)
+{
+        json_name(w, "SSHPolicy");
+        policy_state_write_ssh(s->policy, n->id, s->settings->server_url, w);
 }

@@ -222,7 +222,7 @@ static enum err requested_tags(struct server *s, const struct candidate *c, cons
                 return diag_set(diag, ERR_LIMIT, "the device asks for more than %d tags", TAGS_MAX);
         for (size_t i = 0; i < n; i++) {
                 sorted[i] = c->hostinfo->request_tags.items[i];
-                if (!name_is_tag(sorted[i]) || !policy_view_may_request_tag(s->policy, user->id, sorted[i]))
+                if (!name_is_tag(sorted[i]) || !policy_state_user_owns_tag(policy_now(s), user->id, sorted[i]))
                         return diag_set(diag, ERR_DENIED, "requested tags are invalid or not permitted: %.*s",
                                 SLICE_ARGS(sorted[i]));
         }

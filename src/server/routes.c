@@ -19,7 +19,7 @@ static bool list_has(const struct ip_prefix *list, size_t n, const struct ip_pre
         return false;
 }
 
-static bool serves(const struct node *n, const struct ip_prefix *p)
+bool routes_serves(const struct node *n, const struct ip_prefix *p)
 {
         return list_has(n->announced, n->n_announced, p) &&
                list_has(n->row->approved_routes, n->row->n_approved_routes, p);
@@ -32,7 +32,7 @@ static bool is_primary(const struct server *s, const struct node *n, const struc
 
         for (size_t i = 0; i < s->tailnet.nodes.n; i++) {
                 const struct node *other = (const struct node *)s->tailnet.nodes.items[i];
-                if (!other->n_announced || !other->online || !serves(other, p))
+                if (!other->n_announced || !other->online || !routes_serves(other, p))
                         continue;
                 if (list_has(other->primary, other->n_primary, p))
                         return other == n;
@@ -54,7 +54,7 @@ static void elect_for(struct server *s, struct node *n)
         }
         for (size_t i = 0; i < n->n_announced; i++) {
                 const struct ip_prefix *p = &n->announced[i];
-                if (!routes_is_exit(p) && serves(n, p) && is_primary(s, n, p) && !list_has(primary, count, p))
+                if (!routes_is_exit(p) && routes_serves(n, p) && is_primary(s, n, p) && !list_has(primary, count, p))
                         primary[count++] = *p;
         }
         bool same = count == n->n_primary;
@@ -67,8 +67,10 @@ static void elect_for(struct server *s, struct node *n)
         free(n->primary);
         n->primary = primary;
         n->n_primary = count;
-        if (!same)
+        if (!same) {
+                policy_note_node(s, n);
                 change_mark(s, n, CHANGE_NODE);
+        }
 }
 
 void routes_elect(struct server *s)
@@ -93,9 +95,30 @@ bool routes_auto_approve(struct server *s, const struct store_node *row, const s
                 list[i] = row->approved_routes[i];
         for (size_t i = 0; i < n->n_announced; i++) {
                 if (!list_has(list, count, &n->announced[i]) &&
-                        policy_view_auto_approves(s->policy, row, &n->announced[i]))
+                        policy_state_may_approve(policy_now(s), n->id, &n->announced[i]))
                         list[count++] = n->announced[i];
         }
         *approved = (struct tailcfg_prefixes){ list, count };
         return count > row->n_approved_routes;
+}
+
+void routes_approve_all(struct server *s)
+{
+        struct tx tx = journal_begin(s);
+
+        for (size_t i = 0; i < s->tailnet.nodes.n; i++) {
+                struct node *n = (struct node *)s->tailnet.nodes.items[i];
+                struct arena a = ARENA_INIT(1 << 20);
+                struct tailcfg_prefixes list;
+                if (routes_auto_approve(s, n->row, n, &a, &list)) {
+                        struct store_node row = *n->row;
+                        row.approved_routes = list.items;
+                        row.n_approved_routes = list.count;
+                        (void)journal_put_node(&tx, &row);
+                        change_mark(s, n, CHANGE_NODE);
+                }
+                arena_fini(&a);
+        }
+        journal_commit(&tx);
+        routes_elect(s);
 }

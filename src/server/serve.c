@@ -145,7 +145,6 @@ static enum err listen_local(struct serve *sv, struct diag *diag)
 static enum err start(struct serve *sv, struct diag *diag)
 {
         const struct config *c = sv->config;
-        struct policy_view *policy;
         struct now now;
         enum err e;
 
@@ -163,10 +162,7 @@ static enum err start(struct serve *sv, struct diag *diag)
                 diag);
         if (!sv->store)
                 return ERR_SYS;
-        policy = policy_view_allow_all();
-        if (!policy)
-                return diag_set(diag, ERR_NOMEM, "out of memory");
-        sv->server = server_new(&sv->settings, sv->store, policy, net_rng(), &now, diag);
+        sv->server = server_new(&sv->settings, sv->store, net_rng(), &now, diag);
         if (!sv->server)
                 return ERR_SYS;
         if (http_server_new(sv->loop, NULL, &serve_outer_calls, sv, &sv->outer) != OK ||

@@ -51,12 +51,33 @@ static enum err load_node(void *ctx, const struct store_node *row)
         return OK;
 }
 
-/* Policies are kept in the store; the engine acts on the view it is given. */
+/* They come by ascending id: the last one counts. */
 static enum err load_policy(void *ctx, const struct store_policy *row)
 {
-        (void)ctx;
-        (void)row;
+        struct server *s = ctx;
+
+        s->last_policy_id = row->id;
+        if (s->settings->policy_in_store)
+                policy_keep_text(s, row->data, row->created_us);
         return OK;
+}
+
+/* A policy that cannot be enforced is no reason to let everybody reach everything. */
+static enum err enforce_stored_policy(struct server *s, struct diag *diag)
+{
+        struct policy_errors errors;
+        struct buf why = BUF_INIT(64 << 10);
+
+        policy_errors_init(&errors);
+        enum err e = policy_enforce(s, s->policy_text, s->policy_since_us, false, &errors);
+        policy_errors_write(&errors, &why);
+        if (e != OK)
+                (void)diag_set(diag, e, "the policy in the database is not valid: %s", buf_cstr(&why));
+        else if (errors.count)
+                log_warn(&server_log, "tests of the policy fail", "why=\"%s\"", buf_cstr(&why));
+        policy_errors_fini(&errors);
+        buf_fini(&why);
+        return e;
 }
 
 static void raise(struct row_set *set, int64_t id)
@@ -110,8 +131,8 @@ static void expiry_scan(struct timer *timer, const struct now *now)
 
 /* --- life ------------------------------------------------------------------------------ */
 
-struct server *server_new(const struct server_settings *settings, struct store *store,
-        struct policy_view *policy, struct rng *rng, const struct now *now, struct diag *diag)
+struct server *server_new(const struct server_settings *settings, struct store *store, struct rng *rng,
+        const struct now *now, struct diag *diag)
 {
         struct server *s = calloc(1, sizeof(*s));
         struct store_visitor visitor = {
@@ -125,13 +146,11 @@ struct server *server_new(const struct server_settings *settings, struct store *
         };
 
         if (!s) {
-                policy_view_free(policy);
                 (void)diag_set(diag, ERR_NOMEM, "out of memory");
                 return NULL;
         }
         s->settings = settings;
         s->store = store;
-        s->policy = policy;
         s->rng = rng;
         s->now = *now;
         s->flush_timer.fire = flush_due;
@@ -141,8 +160,12 @@ struct server *server_new(const struct server_settings *settings, struct store *
         timer_heap_init(&s->timers);
         tailnet_init(&s->tailnet);
         journal_init(s);
-        if (server_set_derp_map(s, now, SLICE_LIT("{\"Regions\":{},\"omitDefaultRegions\":true}")) != OK ||
-                store_load(store, &visitor, diag) != OK) {
+        s->policy = policy_state_new();
+        s->users_pending = s->policy_pending = true;
+        if (!s->policy)
+                (void)diag_set(diag, ERR_NOMEM, "out of memory");
+        if (!s->policy || server_set_derp_map(s, now, SLICE_LIT("{\"Regions\":{},\"omitDefaultRegions\":true}")) != OK ||
+                store_load(store, &visitor, diag) != OK || enforce_stored_policy(s, diag) != OK) {
                 server_free(s);
                 return NULL;
         }
@@ -166,7 +189,8 @@ void server_free(struct server *s)
         }
         tailnet_fini(&s->tailnet);
         timer_heap_fini(&s->timers);
-        policy_view_free(s->policy);
+        policy_state_free(s->policy);
+        free((void *)s->policy_text.ptr);
         free((void *)s->derp_map.ptr);
         free(s);
 }

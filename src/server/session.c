@@ -33,7 +33,8 @@ static bool send_full(struct session *ss)
                 return false;
         }
         ss->told_first = true;
-        ss->needs_full = false;
+        ss->needs_full = ss->compares_peers = false;
+        mapper_note_full(s, ss->node, &ss->told);
         ss->cursor = s->tailnet.change_seq;
         session_send(ss, m);
         server_message_unref(m);
@@ -98,6 +99,7 @@ static void session_free(struct session *ss)
                 note_seen(s, n);
                 timer_arm(&s->timers, &n->offline_timer, s->now.mono_us + TIME_S(OFFLINE_GRACE_S));
         }
+        id_set_fini(&ss->told);
         free(ss);
 }
 
@@ -147,7 +149,7 @@ static struct server_message *shared_delta(struct server *s, struct session *ss,
                         d->zstd == ss->zstd)
                         return server_message_ref(d->message);
         }
-        struct server_message *m = mapper_delta(s, ss->node->policy_class, NULL, ss->cursor, ss->zstd);
+        struct server_message *m = mapper_delta(s, ss->node->policy_class, NULL, ss->cursor, NULL, ss->zstd);
         if (m && round->n < N_SHARED)
                 round->shared[round->n++] = (struct shared_delta){ ss->node->policy_class, ss->cursor,
                         ss->zstd, server_message_ref(m) };
@@ -161,25 +163,32 @@ static void session_flush(struct session *ss, struct round *round)
 
         if (ss->blocked)
                 return;
-        bool own = mapper_is_in_delta(ss->node, ss->cursor);
+        (void)policy_now(s);
+        bool own = mapper_is_in_delta(ss->node, ss->cursor) || ss->compares_peers;
         if (mapper_lost_removals(s, ss->cursor) || (own && ss->zstd && mapper_is_mass_change(s, ss->cursor)))
                 ss->needs_full = true;
         if (ss->needs_full) {
                 (void)send_full(ss);
                 return;
         }
-        if (!mapper_has_news(s, ss->node, ss->cursor)) {
+        if (!ss->compares_peers && !mapper_has_news(s, ss->node, ss->cursor)) {
                 ss->cursor = s->tailnet.change_seq;
                 return;
         }
         if (own)
-                m = mapper_delta(s, ss->node->policy_class, ss->node, ss->cursor, ss->zstd);
+                m = mapper_delta(s, ss->node->policy_class, ss->node, ss->cursor,
+                        ss->compares_peers ? &ss->told : NULL, ss->zstd);
         else
                 m = shared_delta(s, ss, round);
         if (!m) {
                 session_end(ss);
                 return;
         }
+        if (ss->compares_peers)
+                mapper_note_full(s, ss->node, &ss->told);
+        else
+                mapper_note_delta(s, ss->node, ss->cursor, &ss->told);
+        ss->compares_peers = false;
         ss->cursor = s->tailnet.change_seq;
         session_send(ss, m);
         server_message_unref(m);
@@ -189,6 +198,7 @@ void session_flush_all(struct server *s)
 {
         struct round round = { .n = 0 };
 
+        (void)policy_now(s); /* marks all before the first is told */
         list_each_safe (it, &s->sessions)
                 session_flush(container_of(it, struct session, in_server), &round);
         for (size_t i = 0; i < round.n; i++)

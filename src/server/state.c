@@ -184,7 +184,8 @@ void node_relink(struct server *s, struct node *n)
         n->is_removed = false;
         (void)row_set_put(&s->tailnet.nodes, n);
         index_node(&s->tailnet, n);
-        n->policy_class = policy_view_class(s->policy, n->row);
+        n->policy_class = POLICY_NO_CLASS;
+        policy_note_node(s, n);
         if (n->row->ephemeral && !n->online)
                 timer_arm(
                         &s->timers, &n->ephemeral_timer, s->now.mono_us + s->settings->ephemeral_timeout_us);
@@ -204,6 +205,7 @@ void node_unlink(struct server *s, struct node *n)
         address_released(s, &n->row->ipv4);
         address_released(s, &n->row->ipv6);
         (void)row_set_remove(&s->tailnet.nodes, n->id);
+        policy_forget_node(s, n);
         change_removed(s, n->id);
         list_remove(&n->changed);
 }
@@ -231,7 +233,7 @@ struct store_node *node_swap_row(struct server *s, struct node *n, struct store_
         unindex_node(&s->tailnet, n);
         n->row = row;
         index_node(&s->tailnet, n);
-        n->policy_class = policy_view_class(s->policy, row);
+        policy_note_node(s, n);
         buf_clear(&n->peer_json);
         return old;
 }
@@ -322,6 +324,8 @@ enum err node_set_hostinfo(struct node *n, const struct tailcfg_hostinfo *hostin
                 e = replace_text(&n->hostinfo_peer, &peer);
         n->home_derp = derp;
         buf_clear(&n->peer_json);
+        if (tailnet_node(&n->server->tailnet, n->id) == n)
+                policy_note_node(n->server, n);
 out:
         buf_fini(&whole);
         buf_fini(&peer);

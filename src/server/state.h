@@ -12,6 +12,8 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "id_set.h"
+#include "policy/state.h"
 #include "proto/tailcfg.h"
 #include "server/server.h"
 
@@ -35,7 +37,9 @@ enum change {
         CHANGE_DERP,      /* patch */
         CHANGE_ONLINE,    /* patch: online, last seen */
         CHANGE_EXPIRY,    /* patch */
-        CHANGE_SELF,      /* only the node itself is told */
+        CHANGE_SELF,      /* only the node itself is told, from here on: its Node */
+        CHANGE_FILTER,    /* its packet filter */
+        CHANGE_SSH,       /* its SSH policy */
         N_CHANGES,
 };
 
@@ -73,6 +77,8 @@ struct node {
         uint64_t changed_seq; /* the latest of seq[] */
         struct list changed;  /* tailnet.changed, oldest first */
         struct buf peer_json; /* cache; empty: must be written anew */
+        uint32_t peer_json_class; /* whose members it is for, if the node has routes; */
+        uint64_t peer_json_view;  /* and the policy generation it was written under */
         struct server *server;
 };
 
@@ -130,7 +136,12 @@ struct server {
         const struct server_settings *settings;
         struct store *store;
         struct rng *rng;
-        struct policy_view *policy;
+        struct policy_state *policy; /* use policy_now() */
+        bool policy_pending;         /* it was changed; sessions have not been marked yet */
+        bool users_pending;          /* users changed; it has not been told yet */
+        bool policy_is_new;          /* all the touched must compare their peers */
+        struct slice policy_text;    /* owned; empty: none, everything is allowed */
+        int64_t policy_since_us, last_policy_id;
         struct timer_heap timers;
         struct now now; /* of the call being handled */
         struct tailnet tailnet;
@@ -253,6 +264,23 @@ void change_removed(struct server *s, int64_t node_id);
 /* Something that all are told: a DERP map (seq: &tailnet.derp_seq), a policy. */
 void change_mark_common(struct server *s, uint64_t *seq);
 
+/* --- policies.c ---------------------------------------------------------------------- */
+
+/* The node is there, or what the policy looks at has changed: owner, tags, routes. */
+void policy_note_node(struct server *s, struct node *n);
+void policy_forget_node(struct server *s, const struct node *n);
+void policy_note_users(struct server *s);
+/* The engine, up to date: whatever it touched is marked for the sessions concerned. */
+struct policy_state *policy_now(struct server *s);
+void policy_keep_text(struct server *s, struct slice text, int64_t since_us);
+/* Parses for this tailnet. NULL with errors. */
+struct policy *policy_read(struct server *s, struct slice text, struct policy_errors *errors);
+/* See server_set_policy(); without approving routes. */
+enum err MUST_USE policy_enforce(struct server *s, struct slice text, int64_t since_us, bool tests_must_pass,
+        struct policy_errors *errors);
+/* Whether a tag may be put on a node; without a policy any may. */
+bool policy_defines_tag(struct server *s, struct slice tag);
+
 /* --- routes.c -------------------------------------------------------------------- */
 
 /* Elects who serves each approved route (spec/server.md 6.3); marks what changed. */
@@ -260,7 +288,11 @@ void routes_elect(struct server *s);
 /* Approves what the policy approves by itself; true if the list grew. */
 bool routes_auto_approve(struct server *s, const struct store_node *row, const struct node *n,
         struct arena *a, struct tailcfg_prefixes *approved);
+/* The same for every node, stored: a policy is new. */
+void routes_approve_all(struct server *s);
 bool routes_is_exit(const struct ip_prefix *p);
+/* The node announces it, and it is approved. */
+bool routes_serves(const struct node *n, const struct ip_prefix *p);
 
 /* --- keys.c --------------------------------------------------------------------- */
 
@@ -322,6 +354,8 @@ struct session {
         uint64_t keepalive_us; /* period of this session */
         uint64_t cursor;       /* told everything up to this change */
         bool zstd;
+        struct id_set told;    /* the peers it has */
+        bool compares_peers;   /* the next delta says how told differs from what it sees */
         bool blocked;    /* the reader is slow */
         bool needs_full; /* the next message is a whole map */
         bool told_first; /* the first message has gone out */
@@ -338,10 +372,20 @@ void session_restart_all(struct server *s);
 struct server_message *mapper_full(struct server *s, struct node *viewer, bool zstd, bool is_first);
 /* What changed after `cursor`. One message serves all of a class whose cursor is the
  * same; those who must be told of themselves (mapper_is_in_delta) pass themselves as
- * viewer and get their own. A patch of the reader itself may be in the shared one:
+ * viewer and get their own; with `compare` (the peers it was told of, else NULL) it also
+ * says which others came into sight and which went out of it. A patch of the reader itself may be in the shared one:
  * clients ignore patches of nodes that are no peers (spec/control.md 7). */
-struct server_message *mapper_delta(
-        struct server *s, uint32_t viewer_class, const struct node *viewer, uint64_t cursor, bool zstd);
+struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, const struct node *viewer,
+        uint64_t cursor, const struct id_set *compare, bool zstd);
+/* Whether any node of that class but the peer itself sees the peer. */
+static inline bool mapper_sees(const struct server *s, uint32_t viewer_class, const struct node *peer)
+{
+        return policy_state_classes_see(s->policy, viewer_class, peer->policy_class);
+}
+/* Brings a set of told peers up to what a full map, or a delta after the cursor, says. */
+void mapper_note_full(const struct server *s, const struct node *viewer, struct id_set *told);
+void mapper_note_delta(
+        const struct server *s, const struct node *viewer, uint64_t cursor, struct id_set *told);
 struct server_message *mapper_keepalive(bool zstd);
 /* Whether there is anything to tell; whether the viewer needs its own delta. */
 bool mapper_has_news(const struct server *s, const struct node *viewer, uint64_t cursor);

@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         settings.server_url = SLICE_LIT("http://c");
         settings.prefix_v4 = (struct ip_prefix){ ip_v4(100, 64, 0, 0), 10 };
         struct server *s =
-                store ? server_new(&settings, store, policy_view_allow_all(), &rng.rng, &now, &diag) : NULL;
+                store ? server_new(&settings, store, &rng.rng, &now, &diag) : NULL;
         assert(s);
         ask(s, &now, SLICE_LIT("POST /api/v1/user"), SLICE_LIT("{\"name\":\"alice\"}"), &user);
         settle(s, store, &now);

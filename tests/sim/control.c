@@ -195,7 +195,7 @@ void sim_control_boot(struct sim_control *c)
         struct now now = control_now(c);
         struct diag d;
 
-        c->server = server_new(&c->settings, c->disk, policy_view_allow_all(), &c->rng.rng, &now, &d);
+        c->server = server_new(&c->settings, c->disk, &c->rng.rng, &now, &d);
         if (!c->server) {
                 world_fail(c->w, "the control server does not start: %s", d.text);
                 return;

@@ -19,7 +19,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "base/timer.h"
-#include "server/policy_view.h"
+#include "policy/policy.h"
 #include "server/settings.h"
 #include "store/store.h"
 
@@ -65,10 +65,10 @@ struct server_call {
         unsigned held;           /* answers that wait for durability */
 };
 
-/* The store and rng are borrowed and outlive the server. Takes the view. NULL with a
- * sentence when the stored rows cannot be loaded. */
-struct server *server_new(const struct server_settings *settings, struct store *store,
-        struct policy_view *policy, struct rng *rng, const struct now *now, struct diag *diag);
+/* The store and rng are borrowed and outlive the server. NULL with a sentence when the
+ * stored rows cannot be loaded, or the stored policy (settings->policy_in_store) is none. */
+struct server *server_new(const struct server_settings *settings, struct store *store, struct rng *rng,
+        const struct now *now, struct diag *diag);
 /* Ends every call; what was committed but is not yet durable is the store's to finish. */
 void server_free(struct server *s);
 
@@ -97,6 +97,11 @@ void server_call_writable(struct server *s, const struct now *now, struct server
 
 /* The DERP map as JSON text, checked by the caller; told to every node. ERR_NOMEM. */
 enum err MUST_USE server_set_derp_map(struct server *s, const struct now *now, struct slice json);
+/* Puts the policy of this HuJSON text in force (empty: none, everything is allowed) and
+ * tells the nodes. ERR_FORMAT or ERR_EXISTS: it is none; ERR_DENIED: its tests fail (only
+ * with tests_must_pass); ERR_NOMEM. Then the old one stays, and errors says why. */
+enum err MUST_USE server_set_policy(struct server *s, const struct now *now, struct slice text,
+        bool tests_must_pass, struct policy_errors *errors);
 /* Whether a node of this key is registered (POST /verify, the embedded relay). */
 bool server_knows_node(const struct server *s, const struct public_key *node_key);
 /* OK while the store accepts writes (GET /health). */

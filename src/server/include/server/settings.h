@@ -34,6 +34,8 @@ struct server_settings {
 
         bool taildrop, auto_update, disable_logtail;
 
+        bool policy_in_store; /* policies are set through the API and kept in the store */
+
         int64_t node_expiry_us;        /* 0: keys do not expire by themselves */
         uint64_t ephemeral_timeout_us; /* how long an ephemeral node may be away */
         uint64_t batch_delay_us;       /* how long changes are gathered before they are sent */

@@ -1,0 +1,225 @@
+/*
+ * The policy in force and what its changes mean for sessions. The engine of policy/
+ * knows users and nodes; whoever changes one notes it here, and policy_now() gives the
+ * engine with everything noted taken in and everything it touched marked.
+ *
+ * Between two nodes only they and the policy decide. So a change of one node leaves
+ * what others see of each other alone: the node's own sessions compare what they told
+ * with what is now to be seen, all others learn of it as of any changed node. Only a
+ * new policy, or new users, make every touched session compare.
+ */
+#include <stdlib.h>
+
+#include "state.h"
+
+static size_t split_tags(struct slice text, struct slice *out, size_t max)
+{
+        struct slice tag;
+        size_t n = 0;
+
+        while (n < max && slice_split(&text, ',', &tag))
+                out[n++] = tag;
+        return n;
+}
+
+void policy_note_node(struct server *s, struct node *n)
+{
+        enum { TAGS_MAX = 64 };
+        struct slice tags[TAGS_MAX];
+        struct arena a = ARENA_INIT(1 << 20);
+        struct ip_prefix *routes = ARENA_ARRAY(&a, n->n_announced + 1, struct ip_prefix);
+        struct policy_node view = {
+                .id = n->id,
+                .user_id = node_is_tagged(n) ? 0 : n->row->user_id,
+                .tags = tags,
+                .tag_count = split_tags(n->row->tags, tags, TAGS_MAX),
+                .ipv4 = n->row->ipv4,
+                .ipv6 = n->row->ipv6,
+                .routes = routes,
+                .primary = n->primary,
+                .primary_count = n->n_primary,
+        };
+
+        if (!routes)
+                abort();
+        for (size_t i = 0; i < n->n_announced; i++) {
+                if (routes_serves(n, &n->announced[i]))
+                        routes[view.route_count++] = n->announced[i];
+        }
+        if (policy_state_set_node(s->policy, &view) != OK)
+                abort(); /* half a truth must not go on */
+        arena_fini(&a);
+        s->policy_pending = true;
+}
+
+void policy_forget_node(struct server *s, const struct node *n)
+{
+        if (policy_state_remove_node(s->policy, n->id) == ERR_NOMEM)
+                abort();
+        s->policy_pending = true;
+}
+
+void policy_note_users(struct server *s)
+{
+        s->users_pending = true;
+        s->policy_pending = true;
+        session_schedule_flush(s);
+}
+
+static struct policy_user *list_users(const struct tailnet *t, struct arena *a)
+{
+        struct policy_user *list = ARENA_ARRAY(a, t->users.n + 1, struct policy_user);
+
+        if (!list)
+                abort();
+        for (size_t i = 0; i < t->users.n; i++) {
+                const struct store_user *u = (const struct store_user *)t->users.items[i];
+                list[i] = (struct policy_user){
+                        .id = u->id, .name = u->name, .email = u->email, .provider_id = u->provider_id
+                };
+        }
+        return list;
+}
+
+static void take_users(struct server *s)
+{
+        struct arena a = ARENA_INIT(64 << 20);
+        struct policy_errors errors;
+        struct buf why = BUF_INIT(64 << 10);
+
+        policy_errors_init(&errors);
+        enum err e = policy_state_set_users(
+                s->policy, list_users(&s->tailnet, &a), s->tailnet.users.n, &errors);
+        if (e == ERR_NOMEM)
+                abort();
+        if (e != OK) {
+                policy_errors_write(&errors, &why);
+                log_warn(&server_log, "the policy no longer says whom it means", "why=\"%s\"", buf_cstr(&why));
+        }
+        policy_errors_fini(&errors);
+        buf_fini(&why);
+        arena_fini(&a);
+        s->users_pending = false;
+        s->policy_is_new = true;
+}
+
+/* Marks what a node must be told; true if its class is not what shared messages built
+ * before this took it for. */
+static bool mark_touched(struct server *s, struct node *n, unsigned what)
+{
+        uint32_t class = policy_state_class(s->policy, n->id);
+        size_t members;
+        bool moved = n->policy_class != class;
+        bool joined = moved && n->policy_class == POLICY_NO_CLASS;
+
+        (void)policy_state_class_nodes(s->policy, class, &members);
+        n->policy_class = class;
+        if (what & POLICY_TOUCH_FILTER)
+                change_mark(s, n, CHANGE_FILTER);
+        if (what & POLICY_TOUCH_SSH)
+                change_mark(s, n, CHANGE_SSH);
+        if (what & POLICY_TOUCH_ATTRS)
+                change_mark(s, n, CHANGE_SELF);
+        if (what & (POLICY_TOUCH_PEERS | POLICY_TOUCH_ROUTES) && (s->policy_is_new || moved)) {
+                list_each (it, &n->sessions)
+                        container_of(it, struct session, in_node)->compares_peers = true;
+        }
+        if (moved && !joined)
+                change_mark(s, n, CHANGE_NODE);
+        return moved && (!joined || members == 1);
+}
+
+static void settle(struct server *s)
+{
+        struct policy_touched t = { 0 };
+        bool stale = s->policy_is_new;
+
+        while (policy_state_next_touched(s->policy, &t)) {
+                struct node *n = tailnet_node(&s->tailnet, t.node);
+                if (n && mark_touched(s, n, t.what))
+                        stale = true;
+        }
+        policy_state_settle(s->policy);
+        if (stale)
+                change_mark_common(s, &s->tailnet.policy_seq);
+        s->policy_is_new = false;
+        s->policy_pending = false;
+}
+
+struct policy_state *policy_now(struct server *s)
+{
+        if (s->users_pending)
+                take_users(s);
+        if (s->policy_pending)
+                settle(s);
+        return s->policy;
+}
+
+/* --- putting a policy in force ------------------------------------------------------ */
+
+struct policy *policy_read(struct server *s, struct slice text, struct policy_errors *errors)
+{
+        struct arena a = ARENA_INIT(64 << 20);
+        struct policy_settings settings = { .users = list_users(&s->tailnet, &a),
+                .user_count = s->tailnet.users.n };
+        struct policy *p = policy_parse(text, &settings, errors);
+
+        arena_fini(&a);
+        return p;
+}
+
+void policy_keep_text(struct server *s, struct slice text, int64_t since_us)
+{
+        uint8_t *copy = malloc(text.len + 1);
+
+        if (!copy)
+                abort();
+        if (text.len)
+                memcpy(copy, text.ptr, text.len);
+        free((void *)s->policy_text.ptr);
+        s->policy_text = slice_make(copy, text.len);
+        s->policy_since_us = since_us;
+}
+
+enum err policy_enforce(struct server *s, struct slice text, int64_t since_us, bool tests_must_pass,
+        struct policy_errors *errors)
+{
+        struct policy *p = NULL;
+        enum err e = OK;
+
+        (void)policy_now(s);
+        if (text.len) {
+                p = policy_read(s, text, errors);
+                if (!p)
+                        return ERR_FORMAT;
+                e = policy_state_try(s->policy, p, errors);
+                if (e == ERR_DENIED && !tests_must_pass)
+                        e = OK;
+        }
+        if (e == OK)
+                e = policy_state_set_policy(s->policy, p, errors);
+        if (e != OK) {
+                policy_free(p);
+                return e;
+        }
+        policy_keep_text(s, text, since_us);
+        s->policy_is_new = true;
+        s->policy_pending = true;
+        session_schedule_flush(s);
+        return OK;
+}
+
+enum err server_set_policy(struct server *s, const struct now *now, struct slice text, bool tests_must_pass,
+        struct policy_errors *errors)
+{
+        s->now = *now;
+        enum err e = policy_enforce(s, text, now->unix_us, tests_must_pass, errors);
+        if (e == OK)
+                routes_approve_all(s);
+        return e;
+}
+
+bool policy_defines_tag(struct server *s, struct slice tag)
+{
+        return s->policy_text.len == 0 || policy_state_tag_exists(policy_now(s), tag);
+}
