@@ -7,14 +7,26 @@
 
 #include "base/text.h"
 #include "cli.h"
+#include "base/log.h"
 #include "net/udp.h"
+#include "path/latency_probe.h"
 #include "path/netcheck.h"
 #include "proto/tailcfg_derp.h"
 
+struct wishes {
+        const char *format, *bind_address;
+        int64_t every_ns, bind_port;
+        bool verbose;
+        struct ip_addr bind; /* parsed; IP_NONE: any address of either family */
+};
+
 struct check {
         struct cli *cli;
+        const struct tailcfg_derp_map *map;
         struct net_udp *v4, *v6;
+        bool v4_sent, v6_sent;
         struct netcheck *engine;
+        struct latency_probes *probes;
         struct timer timer;
         struct netcheck_report report;
         bool is_done;
@@ -52,8 +64,24 @@ static void send_stun(void *ctx, const struct ip_port *dst, struct slice request
         struct check *c = ctx;
         struct net_udp *u = dst->ip.family == IP_V4 ? c->v4 : c->v6;
 
-        if (u && net_udp_send(u, dst, request) != OK)
-                return; /* as good as lost on the way */
+        if (u && net_udp_send(u, dst, request) == OK)
+                *(u == c->v4 ? &c->v4_sent : &c->v6_sent) = true;
+}
+
+static void probe_latency(void *ctx, const struct netcheck_latency_probe *probe)
+{
+        struct check *c = ctx;
+
+        latency_probe_start(c->probes, c->map, probe);
+}
+
+static void latency_probed(void *ctx, const struct netcheck_latency_probe *probe, enum err status, uint64_t latency_us)
+{
+        struct check *c = ctx;
+        const struct now now = net_clock();
+
+        netcheck_latency_probed(c->engine, probe, status, latency_us, &now);
+        rearm(c);
 }
 
 static void done(void *ctx, const struct netcheck_report *report, const struct now *now)
@@ -65,24 +93,42 @@ static void done(void *ctx, const struct netcheck_report *report, const struct n
         c->is_done = true;
 }
 
-static enum err measure(struct check *c, const struct netcheck_map *map, struct diag *d)
+/* A socket of each family, or of the family of the address that was asked for. */
+static enum err open_sockets(struct check *c, const struct wishes *w, struct diag *d)
 {
-        static const struct netcheck_ops ops = { .send_stun = send_stun, .done = done };
         static const struct net_udp_calls calls = { on_packet };
-        struct net_udp_options v4 = { .bind = { { .family = IP_V4 }, 0 } }, v6 = { .bind = { { .family = IP_V6 }, 0 } };
+        struct net_udp_options v4 = { .bind = { { .family = IP_V4 }, (uint16_t)w->bind_port } };
+        struct net_udp_options v6 = { .bind = { { .family = IP_V6 }, (uint16_t)w->bind_port } };
         struct diag no_v6;
+        enum err e = OK;
+
+        if (w->bind.family == IP_V4)
+                v4.bind.ip = w->bind;
+        if (w->bind.family == IP_V6)
+                v6.bind.ip = w->bind;
+        if (w->bind.family != IP_V6)
+                e = net_udp_open(c->cli->loop, &v4, &calls, c, &c->v4, d);
+        if (w->bind.family == IP_V6)
+                e = net_udp_open(c->cli->loop, &v6, &calls, c, &c->v6, d);
+        else if (!e && w->bind.family != IP_V4 && net_udp_open(c->cli->loop, &v6, &calls, c, &c->v6, &no_v6) != OK)
+                c->v6 = NULL; /* a machine without IPv6 */
+        return e;
+}
+
+static enum err measure(struct check *c, const struct wishes *w, const struct netcheck_map *map, struct diag *d)
+{
+        static const struct netcheck_ops ops = { .send_stun = send_stun, .probe_latency = probe_latency, .done = done };
         struct now now;
 
-        enum err e = net_udp_open(c->cli->loop, &v4, &calls, c, &c->v4, d);
+        enum err e = open_sockets(c, w, d);
         if (e)
                 return e;
-        if (net_udp_open(c->cli->loop, &v6, &calls, c, &c->v6, &no_v6) != OK)
-                c->v6 = NULL;
         c->engine = netcheck_new(&ops, c, net_rng());
-        if (!c->engine || netcheck_set_map(c->engine, map) != OK)
+        c->probes = latency_probes_new(c->cli->loop, 0, latency_probed, c);
+        if (!c->engine || !c->probes || netcheck_set_map(c->engine, map) != OK)
                 return diag_set(d, ERR_NOMEM, "out of memory");
         now = net_clock();
-        struct netcheck_start how = { .have_v4 = true, .have_v6 = c->v6, .os_has_v6 = c->v6, .force_full = true };
+        struct netcheck_start how = { .have_v4 = c->v4, .have_v6 = c->v6, .os_has_v6 = c->v6, .force_full = true };
         e = netcheck_start(c->engine, &how, &now);
         if (e)
                 return diag_set(d, e, "the relay map has nothing to measure");
@@ -96,6 +142,7 @@ static enum err measure(struct check *c, const struct netcheck_map *map, struct 
 static void check_fini(struct check *c)
 {
         net_timer_stop(c->cli->loop, &c->timer);
+        latency_probes_free(c->probes);
         netcheck_free(c->engine);
         net_udp_close(c->v4);
         net_udp_close(c->v6);
@@ -117,33 +164,45 @@ static void print_family(const char *name, bool works, const struct ip_port *glo
         }
 }
 
-static const struct tailcfg_derp_region *region_of(const struct tailcfg_derp_map *map, int64_t id)
+static uint64_t latency_of(const struct netcheck_report *r, int64_t region)
 {
-        for (size_t i = 0; i < map->regions.count; i++)
-                if (map->regions.items[i].region_id == id)
-                        return &map->regions.items[i];
-        return NULL;
+        for (size_t i = 0; i < r->latency_count; i++)
+                if (r->latency[i].region == region)
+                        return r->latency[i].any_us;
+        return 0;
 }
 
-static void print_latencies(const struct netcheck_report *r, const struct tailcfg_derp_map *map)
+static void print_region(const struct tailcfg_derp_region *region, uint64_t us, bool verbose)
 {
-        bool told[NETCHECK_REGIONS_MAX] = { false };
+        char latency[32] = "", number[32] = "";
+
+        if (us)
+                snprintf(latency, sizeof latency, "%.1fms", (double)us / 1000);
+        if (verbose)
+                snprintf(number, sizeof number, "derp%lld, ", (long long)region->region_id);
+        printf("\t\t- %3.*s: %-7s (%s%.*s)\n", SLICE_ARGS(region->region_code), latency, number, SLICE_ARGS(region->region_name));
+}
+
+/* Best first; those that did not answer last. */
+static void print_latencies(const struct netcheck_report *r, const struct tailcfg_derp_map *map, bool verbose)
+{
+        uint64_t after = 0;
 
         printf("\t* DERP latency:\n");
-        for (size_t n = 0; n < r->latency_count; n++) { /* the best of those left, each time */
-                size_t best = r->latency_count;
-                for (size_t i = 0; i < r->latency_count; i++)
-                        if (!told[i] && (best == r->latency_count || (r->latency[i].any_us && (!r->latency[best].any_us ||
-                                r->latency[i].any_us < r->latency[best].any_us))))
-                                best = i;
-                told[best] = true;
-                const struct tailcfg_derp_region *region = region_of(map, r->latency[best].region);
-                char latency[32] = "";
-                if (r->latency[best].any_us)
-                        snprintf(latency, sizeof latency, "%.1fms", (double)r->latency[best].any_us / 1000);
-                if (region)
-                        printf("\t\t- %3.*s: %-7s (%.*s)\n", SLICE_ARGS(region->region_code), latency, SLICE_ARGS(region->region_name));
+        while (after != UINT64_MAX) {
+                uint64_t next = UINT64_MAX;
+                for (size_t i = 0; i < map->regions.count; i++) {
+                        uint64_t us = latency_of(r, map->regions.items[i].region_id);
+                        if (us && us == after)
+                                print_region(&map->regions.items[i], us, verbose);
+                        else if (us > after && us < next)
+                                next = us;
+                }
+                after = next;
         }
+        for (size_t i = 0; i < map->regions.count; i++)
+                if (!latency_of(r, map->regions.items[i].region_id))
+                        print_region(&map->regions.items[i], 0, verbose);
 }
 
 static const char *opt_text(enum netcheck_opt o)
@@ -151,7 +210,7 @@ static const char *opt_text(enum netcheck_opt o)
         return o == NETCHECK_TRUE ? "true" : o == NETCHECK_FALSE ? "false" : "";
 }
 
-static void print_text(const struct netcheck_report *r, const struct tailcfg_derp_map *map)
+static void print_text(const struct netcheck_report *r, const struct tailcfg_derp_map *map, bool verbose)
 {
         char when[40];
         struct timespec ts;
@@ -165,13 +224,13 @@ static void print_text(const struct netcheck_report *r, const struct tailcfg_der
         else
                 printf("\t* IPv6: no, unavailable in OS\n");
         printf("\t* MappingVariesByDestIP: %s\n\t* PortMapping: \n", opt_text(r->mapping_varies));
-        const struct tailcfg_derp_region *home = region_of(map, r->preferred);
+        const struct tailcfg_derp_region *home = tailcfg_derp_region_find(map, r->preferred);
         if (!home) {
                 printf("\t* Nearest DERP: unknown (no response to latency probes)\n");
                 return;
         }
         printf("\t* Nearest DERP: %.*s\n", SLICE_ARGS(home->region_name));
-        print_latencies(r, map);
+        print_latencies(r, map, verbose);
 }
 
 static void put_opt(struct json_writer *w, const char *name, enum netcheck_opt o)
@@ -210,8 +269,9 @@ static void put_global(struct json_writer *w, const char *name, const struct ip_
         json_field_str(w, name, text);
 }
 
-static void print_json(const struct netcheck_report *r, bool is_line)
+static void print_json(const struct check *c, bool is_line)
 {
+        const struct netcheck_report *r = &c->report;
         struct buf out = BUF_INIT(1 << 20);
         struct json_writer w;
         struct timespec ts;
@@ -225,7 +285,10 @@ static void print_json(const struct netcheck_report *r, bool is_line)
         json_field_bool(&w, "UDP", r->udp);
         json_field_bool(&w, "IPv6", r->v6);
         json_field_bool(&w, "IPv4", r->v4);
+        json_field_bool(&w, "IPv6CanSend", c->v6_sent);
+        json_field_bool(&w, "IPv4CanSend", c->v4_sent);
         json_field_bool(&w, "OSHasIPv6", r->os_has_v6);
+        json_field_bool(&w, "ICMPv4", r->icmp_v4);
         put_opt(&w, "MappingVariesByDestIP", r->mapping_varies);
         put_opt(&w, "UPnP", r->upnp);
         put_opt(&w, "PMP", r->pmp);
@@ -242,39 +305,71 @@ static void print_json(const struct netcheck_report *r, bool is_line)
         buf_fini(&out);
 }
 
-static int check_once(struct cli *cli, const struct tailcfg_derp_map *map, const char *format)
+static int check_once(struct cli *cli, const struct tailcfg_derp_map *map, const struct wishes *w)
 {
         struct netcheck_map converted;
-        struct check c = { .cli = cli };
+        struct check c = { .cli = cli, .map = map };
         struct diag d = { "" };
 
         if (netcheck_map_convert(map, &converted) != OK)
                 return cli_fail(cli, "out of memory");
-        enum err e = measure(&c, &converted, &d);
+        enum err e = measure(&c, w, &converted, &d);
         netcheck_map_fini(&converted);
-        if (!e && !*format)
-                print_text(&c.report, map);
+        if (!e && !*w->format)
+                print_text(&c.report, map, w->verbose);
         else if (!e)
-                print_json(&c.report, strcmp(format, "json-line") == 0);
+                print_json(&c, strcmp(w->format, "json-line") == 0);
+        fflush(stdout);
         check_fini(&c);
         return e ? cli_fail(cli, "%s", d.text) : 0;
 }
 
+static const char *check_wishes(struct wishes *w)
+{
+        if (*w->format && strcmp(w->format, "json") != 0 && strcmp(w->format, "json-line") != 0)
+                return "--format is json or json-line";
+        if (*w->bind_address && ip_parse(slice_str(w->bind_address), &w->bind) != OK)
+                return "--bind-address is an IP address of this machine";
+        if (w->bind_port < 0 || w->bind_port > 65535)
+                return "--bind-port is a UDP port, 0 to 65535";
+        if (w->every_ns < 0)
+                return "--every is a duration such as 30s";
+        return NULL;
+}
+
+static int check_for_ever(struct cli *cli, const struct tailcfg_derp_map *map, const struct wishes *w)
+{
+        const struct timespec pause = { w->every_ns / 1000000000, w->every_ns % 1000000000 };
+        int status = check_once(cli, map, w);
+
+        while (w->every_ns && status == 0) {
+                nanosleep(&pause, NULL);
+                status = check_once(cli, map, w);
+        }
+        return status;
+}
+
 static int run_netcheck(struct cli *cli, int argc, char **argv)
 {
-        const char *format = "";
-        int64_t every_ns = 0;
-        struct flag flags[] = { { "format", FLAG_TEXT, &format, "text unless json or json-line", false },
-                { "every", FLAG_DURATION, &every_ns, "again and again, this far apart", false } };
+        struct wishes w = { .format = "", .bind_address = "" };
+        struct flag flags[] = {
+                { "format", FLAG_TEXT, &w.format, "text unless json or json-line", false },
+                { "every", FLAG_DURATION, &w.every_ns, "again and again, this far apart", false },
+                { "verbose", FLAG_BOOL, &w.verbose, "tell what is done, and the numbers of the regions", false },
+                { "bind-address", FLAG_TEXT, &w.bind_address, "probe from this address of the machine", false },
+                { "bind-port", FLAG_NUMBER, &w.bind_port, "probe from this UDP port; 0: any", false },
+        };
         struct arena arena = ARENA_INIT(16 << 20);
         struct tailcfg_derp_map map;
         struct cli_reply reply;
         int rest, status;
 
-        if (!cli_flags(cli, &cli_verb_netcheck, flags, 2, argc, argv, 0, &rest, &status))
+        if (!cli_flags(cli, &cli_verb_netcheck, flags, sizeof flags / sizeof *flags, argc, argv, 0, &rest, &status))
                 return status;
-        if (*format && strcmp(format, "json") != 0 && strcmp(format, "json-line") != 0)
-                return cli_fail(cli, "--format is json or json-line, not %s", format);
+        const char *why = check_wishes(&w);
+        if (why)
+                return cli_fail(cli, "%s", why);
+        log_set_level(w.verbose ? LOG_DEBUG : LOG_WARN);
         if (!cli_call(cli, "GET", "derpmap", (struct slice){ 0 }, &reply))
                 return 1;
         struct slice text = arena_copy(&arena, buf_slice(&reply.body));
@@ -282,11 +377,7 @@ static int run_netcheck(struct cli *cli, int argc, char **argv)
         if (tailcfg_derp_map_decode(text, &arena, &map) != OK || !map.regions.count)
                 status = cli_fail(cli, "the daemon knows no relays yet: is the node connected?");
         else
-                do {
-                        status = check_once(cli, &map, format);
-                        if (every_ns > 0)
-                                nanosleep(&(struct timespec){ every_ns / 1000000000, every_ns % 1000000000 }, NULL);
-                } while (every_ns > 0 && status == 0);
+                status = check_for_ever(cli, &map, &w);
         arena_fini(&arena);
         return status;
 }

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "net/dial.h"
 #include "net/tls.h"
+#include "path/relay_dial.h"
 
 static const struct log derp_log = { "derp" };
 
@@ -324,67 +325,21 @@ static void dialled(void *ctx, enum err e, struct net_stream *s, const struct di
         arm_engine(c);
 }
 
-static size_t literals(const struct tailcfg_derp_node *n, struct ip_addr out[static 2])
-{
-        size_t count = 0;
-
-        if (ip_parse(n->ipv6, &out[count]) == OK)
-                count++;
-        if (ip_parse(n->ipv4, &out[count]) == OK)
-                count++;
-        return count;
-}
-
-/* "sha256-raw:<hex>" pins the certificate; anything else is the name to verify. */
-static bool cert_rules(const struct tailcfg_derp_node *n, struct tls_client_options *tls, uint8_t pin[static 32],
-        char name[static 256])
-{
-        const struct slice mark = SLICE_LIT("sha256-raw:");
-
-        tls->insecure = n->insecure_for_tests;
-        if (!n->cert_name.len)
-                return true;
-        if (slice_has_prefix(n->cert_name, mark)) {
-                tls->pin_sha256 = pin;
-                return hex_decode(slice_after(n->cert_name, mark.len), pin, 32) == OK;
-        }
-        if (n->cert_name.len >= 256)
-                return false;
-        snprintf(name, 256, "%.*s", SLICE_ARGS(n->cert_name));
-        tls->verify_name = name;
-        return true;
-}
-
 static void dial(struct derp_conn *c)
 {
         struct derp_pool *p = c->pool;
         const struct tailcfg_derp_node *n = pick_node(c, &c->node_index);
-        struct tls_client_options tls = { 0 };
-        struct ip_addr addrs[2];
-        uint8_t pin[32];
-        char host[256], cert_name[256];
+        struct relay_dial to;
 
         if (!p->is_up || !p->has_key || c->dial || c->stream)
                 return;
-        if (!n || n->host_name.len >= sizeof host || !cert_rules(n, &tls, pin, cert_name)) {
+        if (!n || relay_dial_make(n, &to) != OK) {
                 fail(c, "the relay map has no usable address for it");
                 return;
         }
-        snprintf(host, sizeof host, "%.*s", SLICE_ARGS(n->host_name));
-        tls.server_name = host;
-        struct net_dial_options options = {
-                .host = host,
-                .port = n->derp_port > 0 && n->derp_port < 65536 ? (uint16_t)n->derp_port : 443,
-                .addrs = addrs,
-                .addr_count = literals(n, addrs),
-                .timeout_ms = DIAL_MS,
-                .only_v4 = slice_is(n->ipv6, "none"),
-                .only_v6 = slice_is(n->ipv4, "none"),
-                .mark = p->mark,
-                .use_proxy = true,
-                .tls = &tls,
-        };
-        if (net_dial_start(p->loop, &options, dialled, c, &c->dial) != OK) {
+        to.options.timeout_ms = DIAL_MS;
+        to.options.mark = p->mark;
+        if (net_dial_start(p->loop, &to.options, dialled, c, &c->dial) != OK) {
                 c->dial = NULL;
                 fail(c, "the system refuses a connection");
         }

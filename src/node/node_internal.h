@@ -26,6 +26,7 @@
 #include "node/backend.h"
 #include "node/node.h"
 #include "os/monitor.h"
+#include "path/latency_probe.h"
 #include "path/path.h"
 #include "path/upnp.h"
 #include "tunnel/tunnel.h"
@@ -95,6 +96,7 @@ struct node {
         int64_t saved_clock_us;       /* tunnel_clock() as the state file has it */
         struct path_manager *path;
         struct derp_pool *relays;
+        struct latency_probes *probes;
         struct arena netinfo_memory;
         struct tailcfg_netinfo netinfo; /* the last one, for a new control client */
         bool has_netinfo;
@@ -163,6 +165,7 @@ enum err MUST_USE node_network_start(struct node *n, struct diag *diag);
 void node_network_stop(struct node *n);
 void node_rebind(struct node *n, const char *why);
 void node_resolve_relays(struct node *n);
+void node_probe_latency(void *ctx, const struct netcheck_latency_probe *probe);
 
 /* node_portmap.c */
 void node_find_gateway(struct path_network *net); /* net->locals are there already */

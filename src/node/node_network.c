@@ -192,6 +192,25 @@ void node_resolve_relays(struct node *n)
         }
 }
 
+/* ---- how far they are when UDP is blocked ---------------------------------------------------- */
+
+static void latency_probed(void *ctx, const struct netcheck_latency_probe *probe, enum err status, uint64_t latency_us)
+{
+        struct node *n = ctx;
+        const struct now now = node_now(n);
+
+        path_latency_probed(n->path, probe, status, latency_us, &now);
+        node_touch(n);
+}
+
+void node_probe_latency(void *ctx, const struct netcheck_latency_probe *probe)
+{
+        struct node *n = ctx;
+
+        if (n->probes)
+                latency_probe_start(n->probes, netmap_derp_map(backend_netmap(n->backend)), probe);
+}
+
 /* ---- the monitor --------------------------------------------------------------------------- */
 
 static void monitor_ready(void *ctx, int events)
@@ -222,6 +241,9 @@ static void monitor_settled(struct timer *t, const struct now *now)
 
 enum err node_network_start(struct node *n, struct diag *diag)
 {
+        n->probes = latency_probes_new(n->loop, ROUTER_MARK, latency_probed, n);
+        if (!n->probes)
+                return diag_set(diag, ERR_NOMEM, "out of memory");
         n->monitor_timer.fire = monitor_settled;
         n->monitor = os_monitor_new(diag);
         if (!n->monitor)
@@ -241,4 +263,6 @@ void node_network_stop(struct node *n)
         if (n->monitor)
                 os_monitor_free(n->monitor);
         cancel_resolves(n);
+        latency_probes_free(n->probes);
+        n->probes = NULL;
 }

@@ -249,6 +249,7 @@ const struct path_ops node_path_ops = {
         .rebind_wanted = rebind_wanted,
         .last_sent_us = last_sent_us,
         .last_received_us = last_received_us,
+        .probe_latency = node_probe_latency,
         .send_portmap = node_portmap_send,
         .upnp = node_upnp_ask,
 };

@@ -49,10 +49,10 @@ def lab(sanitizers):
     assert not wrong, "\n".join(wrong)
 
 
-def make_tailnet(lab, **options):
-    """A relay, a control server that knows it, a user and a reusable key."""
+def make_tailnet(lab, relays=(), **options):
+    """A relay, a control server that knows it and any others, a user and a reusable key."""
     relay = Relay(lab.public_host("relay", 3))
-    control = Control(lab.public_host("control", 2), [relay], **options)
+    control = Control(lab.public_host("control", 2), [relay, *relays], **options)
     control.relay = relay
     control.user_id = control.user("alice")
     control.key = control.auth_key(control.user_id, "--reusable")
