@@ -152,12 +152,12 @@ def simulation(seeds):
         one(f"simulation of {seeds} seeds", [program, "--seeds", str(seeds)], 1200)
 
 
-def pytest(name, folder, long, env={}):
+def pytest(name, folder, long, env={}, options=()):
     """A folder of pytest cases; every skip prints its reason."""
     start = time.monotonic()
     report = LOGS / f"{name.replace(' ', '-')}.xml"
     log = report.with_suffix(".log").name
-    options = ["--long"] if long else []
+    options = [*options, "--long"] if long else options
     report.unlink(missing_ok=True)
     status = run([*as_root(env), sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", f"--junitxml={report}", *options, folder],
                  log, 3600, env=os.environ | env)
@@ -171,10 +171,20 @@ def pytest(name, folder, long, env={}):
     failed = int(suite.get("failures")) + int(suite.get("errors"))
     TOTALS.add(total - failed - skipped, failed, skipped)
     say(f"  {'ok' if not failed else 'FAILED':7}{name}: {total - failed - skipped} tests  ({time.monotonic() - start:.0f} s)")
-    for line in re.findall(r"^SKIPPED .*", (LOGS / log).read_text(errors="replace"), re.M):
+    for line in re.findall(r"^SKIPPED (?!.*pending: ).*", (LOGS / log).read_text(errors="replace"), re.M):
         say("  " + line)
     if failed or status not in (0, 5):
         show_end(log, 150)
+
+
+def interop(long):
+    """The suite and its table; a long run does everything three times."""
+    results = LOGS / "interop.json"
+    for _ in range(3 if long else 1):
+        results.unlink(missing_ok=True)
+        pytest("interop", "tests/interop", long, options=[f"--results={results}"])
+        if results.exists():
+            say(subprocess.run([sys.executable, "-B", ROOT / "tests" / "interop" / "report.py", results], capture_output=True, text=True).stdout)
 
 
 def main():
@@ -209,7 +219,7 @@ def main():
         pytest("lab", "tests/lab", options.long)
     if wanted("interop"):
         say("Interoperability: official clients of the pinned Go modules")
-        pytest("interop", "tests/interop", options.long)
+        interop(options.long)
     say(str(TOTALS))
     return 1 if TOTALS.failed else 0
 

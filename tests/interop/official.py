@@ -1,5 +1,6 @@
 """The official programs, built from the modules pinned by go.sum in the folders beside this file."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -16,15 +17,34 @@ GENERATIONS = ["v1.102", "v1.90", "v1.80"]
 PROGRAMS = ["tailscaled", "tailscale", "derper"]
 
 
-def build(generation):
-    """The folder with the programs of that generation; built once, then cached by Go."""
-    out = HERE / generation / "bin"
-    if all((out / program).exists() for program in PROGRAMS):
-        return out
-    done = subprocess.run(["go", "build", "-o", f"{out}/", *[f"tailscale.com/cmd/{program}" for program in PROGRAMS]],
+def go_build(generation, out, *packages):
+    """Builds in the module of that generation. Go decides what is out of date: when nothing is, this takes a second."""
+    done = subprocess.run(["go", "build", "-buildvcs=false", "-o", out, *packages],
                           cwd=HERE / generation, capture_output=True, text=True, timeout=1500)
     if done.returncode:
-        raise Failure(f"building the official programs {generation} failed:\n{done.stderr[-2000:]}")
+        raise Failure(f"building {' '.join(map(str, packages))} of {generation} failed:\n{done.stderr[-2000:]}")
+
+
+@functools.cache
+def build(generation):
+    """The folder with the official programs of that generation; built once."""
+    out = HERE / generation / "bin"
+    if not all((out / program).exists() for program in PROGRAMS):
+        go_build(generation, f"{out}/", *[f"tailscale.com/cmd/{program}" for program in PROGRAMS])
+    return out
+
+
+@functools.cache
+def helper(generation, name, *flags):
+    """A program of ours over the official packages: programs/NAME, with the file for the package layout of its generation.
+
+    1.80 has the relay's server in `derp` and the LocalAPI client in `client/tailscale`; later ones moved both.
+    """
+    folder = HERE / "programs" / name
+    layout = "layout_180.go" if generation == "v1.80" else "layout.go"
+    files = [path for path in sorted(folder.glob("*.go")) if not path.name.startswith("layout") or path.name == layout]
+    out = HERE / generation / "bin" / "-".join([name, *(flag.split("=")[-1] for flag in flags)])
+    go_build(generation, out, *flags, *files)
     return out
 
 
@@ -44,8 +64,9 @@ class OfficialNode(Node):
         self.host, self.control = host, control
         self.bin = build(generation)
         self.folder = host.lab.folder / f"node-{host.name}"
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         self.socket = self.folder / "tailscaled.sock"
+        own_resolv_conf(host)
         self.program = host.start("tailscaled", [
             self.bin / "tailscaled", f"--statedir={self.folder}", f"--state={self.folder}/tailscaled.state",
             f"--socket={self.socket}", f"--tun={tun}", "--no-logs-no-support"], control.environment | {"TS_DEBUG_FIREWALL_MODE": "nftables"})
@@ -53,3 +74,19 @@ class OfficialNode(Node):
 
     def weft(self, *arguments, check=True, timeout=60):
         return self.host.run(self.bin / "tailscale", f"--socket={self.socket}", *arguments, check=check, timeout=timeout)
+
+
+def own_resolv_conf(host):
+    """The daemon writes /etc/resolv.conf: `ip netns exec` gives the host one of its own."""
+    folder = Path("/etc/netns") / host.netns
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "resolv.conf").write_text("nameserver 203.0.113.1\n")
+
+
+def remove_resolv_confs(lab):
+    for host in lab.hosts:
+        shutil.rmtree(Path("/etc/netns") / host.netns, ignore_errors=True)
+    try:
+        Path("/etc/netns").rmdir()
+    except OSError:
+        pass  # others have theirs there

@@ -21,15 +21,24 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "plain: takes long and adds little under sanitizers; there only with --long")
 
 
+def programs_of(item):
+    """The programs of the labs that a case uses: `lab` itself, or one that a fixture has as its .lab."""
+    values = getattr(item, "funcargs", {}).values()
+    labs = {id(lab): lab for lab in (getattr(value, "lab", value) for value in values) if isinstance(lab, Lab)}
+    return [program for lab in labs.values() for program in lab.programs]
+
+
+def add_logs(item, report):
+    """A failing case shows the end of every program's log."""
+    if report.failed:
+        for program in programs_of(item):
+            report.sections.append((program.name, "\n".join(program.output().splitlines()[-40:])))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failing case shows the end of every program's log."""
     outcome = yield
-    report = outcome.get_result()
-    lab = item.funcargs.get("lab") if hasattr(item, "funcargs") else None
-    if report.failed and lab:
-        for program in lab.programs:
-            report.sections.append((program.name, "\n".join(program.output().splitlines()[-40:])))
+    add_logs(item, outcome.get_result())
 
 
 @pytest.fixture(autouse=True)

@@ -11,14 +11,14 @@ BASE_DOMAIN = "weft.test"
 
 
 class Relay:
-    """weft-relay with a certificate of its own; its DERP map pins that certificate."""
+    """weft-relay with a certificate of its own, which its DERP map pins or clients trust by SSL_CERT_FILE."""
 
     def __init__(self, host, region=900, stun=True):
         self.host, self.region = host, region
         self.folder = host.lab.folder / f"relay-{host.name}"
         self.folder.mkdir()
         self.program = host.start("relay", [
-            BUILD / "weft-relay", "-a", f"{host.ip4}:443", "-http-port", "-1", "-c", self.folder / "key.json",
+            BUILD / "weft-relay", "-a", ":443", "-http-port", "-1", "-c", self.folder / "key.json",
             "-certmode", "manual", "-certdir", self.folder, "-hostname", host.ip4, f"-stun={'true' if stun else 'false'}"])
         self.certificate = self.folder / f"{host.ip4}.crt"
         wait_until(f"the relay on {host.name}\n{self.program.output()}", self.is_ready, 10)
@@ -32,12 +32,12 @@ class Relay:
         pem = re.search(r"-----BEGIN CERTIFICATE-----(.*?)-----END", self.certificate.read_text(), re.S).group(1)
         return "sha256-raw:" + hashlib.sha256(base64.b64decode(pem)).hexdigest()
 
-    def derp_map(self):
+    def derp_map(self, pinned=True):
         return (f"regions:\n  {self.region}:\n    regionid: {self.region}\n    regioncode: lab{self.region}\n"
                 f"    regionname: Lab {self.region}\n    nodes:\n      - name: {self.region}a\n        regionid: {self.region}\n"
                 f"        hostname: {self.host.ip4}\n        ipv4: {self.host.ip4}\n"
                 + (f"        ipv6: \"{self.host.ip6}\"\n" if self.host.ip6 else "        ipv6: none\n")
-                + f"        stunport: 3478\n        derpport: 443\n        certname: {self.pin()}\n")
+                + "        stunport: 3478\n        derpport: 443\n" + (f"        certname: {self.pin()}\n" if pinned else ""))
 
 
 class Control:
@@ -47,7 +47,7 @@ class Control:
     clients fall back to that port and never return to a plain one (spec/control.md 1.3).
     """
 
-    def __init__(self, host, relays=(), extra="", tls=False):
+    def __init__(self, host, relays=(), extra="", tls=False, pinned=True):
         self.host = host
         self.folder = host.lab.folder / f"control-{host.name}"
         self.folder.mkdir()
@@ -55,11 +55,11 @@ class Control:
         self.listen = "0.0.0.0:443" if tls else "0.0.0.0:8080"
         self.environment = {}
         if tls:
-            extra += self.make_certificate()
+            extra += self.make_certificate(relays)
         paths = []
         for relay in relays:
             path = self.folder / f"derp-{relay.region}.yaml"
-            path.write_text(relay.derp_map())
+            path.write_text(relay.derp_map(pinned))
             paths.append(str(path))
         self.config = self.folder / "config.yaml"
         self.config.write_text(
@@ -73,12 +73,14 @@ class Control:
         self.program = host.start("control", [BUILD / "weft-control", "-c", self.config, "serve"])
         self.wait_ready()
 
-    def make_certificate(self):
+    def make_certificate(self, relays):
         """A certificate that clients trust by SSL_CERT_FILE; returns its configuration."""
         certificate, key = self.folder / "tls.crt", self.folder / "tls.key"
         self.host.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                       "-subj", "/CN=control", "-addext", f"subjectAltName=IP:{self.host.ip4}", "-keyout", key, "-out", certificate)
-        self.environment = {"SSL_CERT_FILE": str(certificate)}
+        trusted = self.folder / "trusted.crt"
+        trusted.write_text(certificate.read_text() + "".join(relay.certificate.read_text() for relay in relays))
+        self.environment = {"SSL_CERT_FILE": str(trusted)}
         return f"tls_cert_path: {certificate}\ntls_key_path: {key}\n"
 
     def wait_ready(self):

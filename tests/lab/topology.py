@@ -6,7 +6,7 @@
         laptop = home.host("laptop", 2)
         laptop.run("ping", "-c1", server.ip4)
 
-Every namespace is named weft-LAB-NAME; test runs use tPID as LAB. Leaving the `with` block, by whatever way,
+Every namespace is named weft-LAB-NAME; test runs use tPID as LAB, or tPIDwN for a lab that several cases share. Leaving the `with` block, by whatever way,
 ends the programs the lab started and removes its namespaces.
 
                  server 203.0.113.2    ...
@@ -63,6 +63,7 @@ class Program:
         self.name = f"{host.name}-{name}"
         self.log_path = host.lab.folder / f"{self.name}.log"
         self.log = open(self.log_path, "ab")
+        self.shown_from = 0
         self.host = host
         self.command = [str(c) for c in command]
         self.env = os.environ | (env or {})
@@ -78,7 +79,13 @@ class Program:
         return self.process.pid  # `ip netns exec` replaces itself with the program
 
     def output(self):
-        return self.log_path.read_text(errors="replace")
+        """What it has written; of a program that several cases share, what it wrote during this one."""
+        with open(self.log_path, "rb") as log:
+            log.seek(self.shown_from)
+            return log.read().decode(errors="replace")
+
+    def forget_output(self):
+        self.shown_from = self.log_path.stat().st_size
 
     def finding(self):
         """What a sanitizer said of the program or of a child of it, if anything."""
@@ -262,7 +269,7 @@ class Lab:
         """Of this lab, or of a test run whose process is no more."""
         if netns.startswith(self.prefix + "-"):
             return True
-        run = re.match(r"weft-t(\d+)-", netns)
+        run = re.match(r"weft-t(\d+)(?:w\d+)?-", netns)
         return run and not os.path.exists(f"/proc/{run[1]}")
 
     def clear(self):
