@@ -70,7 +70,9 @@ func gone(peer key.NodePublic, reason derp.PeerGoneReasonType) func(derp.Receive
 
 func clients(url string) (a, b client) {
 	a, b = connect(url, ""), connect(url, "")
-	a.expect("server info", func(m derp.ReceivedMessage) bool { _, ok := m.(derp.ServerInfoMessage); return ok })
+	for _, c := range []client{a, b} { // with fast start, a client is known only when the server has answered
+		c.expect("server info", func(m derp.ReceivedMessage) bool { _, ok := m.(derp.ServerInfoMessage); return ok })
+	}
 	small, large := bytes.Repeat([]byte("weft"), 300), bytes.Repeat([]byte{7}, derp.MaxPacketSize)
 	check("send", a.Send(b.key, small))
 	b.expect("packet", packetFrom(a.key, small))
