@@ -302,14 +302,6 @@ static void api_health(struct api_request *r)
         api_done(r);
 }
 
-static void api_policy(struct api_request *r)
-{
-        r->doing = "handling the policy";
-        api_fail(r, 501,
-                "access policies are not supported by this release of weft-control: every node sees every "
-                "node");
-}
-
 static const struct {
         const char *name;
         void (*handle)(struct api_request *r);
@@ -361,7 +353,7 @@ void server_api(struct server *s, const struct now *now, struct slice method, st
                 .query = query,
                 .body = body,
                 .doing = "routing the request",
-                .arena = ARENA_INIT(4 << 20),
+                .arena = ARENA_INIT(16 << 20), /* a policy, unescaped */
                 .out = BUF_INIT(64 << 20),
         };
 

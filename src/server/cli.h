@@ -72,6 +72,15 @@ const char *cli_argument(const struct cli *cli, size_t n);
 /* One request over the Unix socket, or to cli.address. NULL after the error was told. */
 const struct value *cli_call(struct cli *cli, const char *method, const char *path, struct slice body);
 
+/* The value of an answer; NULL after its error was told. */
+const struct value *cli_answer(struct cli *cli, unsigned status, struct slice body);
+/* Whether there is a server to ask: cli.address is set or the Unix socket is there. */
+bool cli_has_server(const struct cli *cli);
+
+/* --- cli_direct.c: the same without a server, which must not run ------------------------------ */
+
+const struct value *cli_direct(struct cli *cli, const char *method, const char *path, struct slice body);
+
 /* --- cli_out.c ------------------------------------------------------------------------------ */
 
 /* "Error: ..." or {"error": ...} as -o asks. Returns 1, the exit status. */
@@ -139,7 +148,10 @@ int cli_apikeys_delete(struct cli *cli);
 int cli_auth_register(struct cli *cli);
 int cli_auth_reject(struct cli *cli);
 
+int cli_policy_get(struct cli *cli);
+int cli_policy_set(struct cli *cli);
 int cli_policy_check(struct cli *cli);
+int cli_policy_test(struct cli *cli);
 
 /* Body text and paths of requests. */
 struct slice cli_json_end(struct cli *cli, struct json_writer *w); /* closes the object */

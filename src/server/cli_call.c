@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "cli.h"
@@ -98,18 +99,33 @@ static enum err ask(struct asking *a, const char *method, const char *path, stru
 }
 
 /* "renaming node: another node has this name" of a problem document. */
-static void tell_problem(struct asking *a)
+static void tell_problem(struct cli *cli, unsigned status, struct slice body)
 {
-        const struct value *problem = value_parse(&a->cli->arena, a->body);
+        const struct value *problem = value_parse(&cli->arena, body);
         const struct value *errors = value_get(problem, "errors");
         struct slice cause = value_text(errors ? errors->children : NULL, "message"),
                      doing = value_text(problem, "detail");
 
         if (cause.len)
-                cli_fail(a->cli, "%.*s: %.*s", SLICE_ARGS(doing), SLICE_ARGS(cause));
+                cli_fail(cli, "%.*s: %.*s", SLICE_ARGS(doing), SLICE_ARGS(cause));
         else
-                cli_fail(a->cli, "the server answered %u: %.*s", a->status,
-                        SLICE_ARGS(slice_trim(slice_first(a->body, 200))));
+                cli_fail(cli, "the server answered %u: %.*s", status, SLICE_ARGS(slice_trim(slice_first(body, 200))));
+}
+
+const struct value *cli_answer(struct cli *cli, unsigned status, struct slice body)
+{
+        const struct value *v = status == 200 ? value_parse(&cli->arena, body) : NULL;
+
+        if (status != 200)
+                tell_problem(cli, status, body);
+        else if (!v)
+                cli_fail(cli, "the server's answer is not JSON");
+        return v;
+}
+
+bool cli_has_server(const struct cli *cli)
+{
+        return *cli->config.cli_address || access(cli->config.unix_socket, F_OK) == 0;
 }
 
 const struct value *cli_call(struct cli *cli, const char *method, const char *path, struct slice body)
@@ -133,10 +149,8 @@ const struct value *cli_call(struct cli *cli, const char *method, const char *pa
                         "this user open the socket?",
                         *cli->config.cli_address ? cli->config.cli_address : cli->config.unix_socket,
                         a.diag.text);
-        else if (a.status != 200)
-                tell_problem(&a);
-        else if (!(v = value_parse(&cli->arena, a.body)))
-                cli_fail(cli, "the server's answer is not JSON");
+        else
+                v = cli_answer(cli, a.status, a.body);
         net_loop_free(a.loop);
         return v;
 }

@@ -236,20 +236,12 @@ static enum err check_database(const struct config *c, struct diag *diag)
         return OK;
 }
 
-/* A policy that is not enforced would be worse than none. */
+/* With a mode of another name no policy would be in force, unnoticed. */
 static enum err check_policy(const struct config *c, struct diag *diag)
 {
-        if (*c->policy_path)
-                return diag_set(diag, ERR_UNSUPPORTED,
-                        "policy.path is set, but this release cannot enforce access policies: every node "
-                        "would see every "
-                        "node; remove policy.path if that is what you want");
-        if (strcmp(c->policy_mode, "file") != 0)
-                return diag_set(diag, ERR_UNSUPPORTED,
-                        "policy.mode: this release has no access policies: every node sees every node; "
-                        "remove the key if "
-                        "that is what you want");
-        return OK;
+        if (strcmp(c->policy_mode, "file") == 0 || strcmp(c->policy_mode, "database") == 0)
+                return OK;
+        return diag_set(diag, ERR_FORMAT, "policy.mode must be file or database");
 }
 
 static enum err check_dns(const struct config *c, struct diag *diag)
@@ -382,6 +374,7 @@ enum err config_settings(const struct config *c, struct server_settings *out, st
         out->extra_records = c->extra_records;
         out->n_extra_records = c->n_extra_records;
 
+        out->policy_in_store = strcmp(c->policy_mode, "database") == 0;
         out->taildrop = c->taildrop;
         out->auto_update = c->auto_update;
         out->disable_logtail = !c->logtail;

@@ -15,7 +15,8 @@ enum undo_kind {
         UNDO_API_KEY,
         UNDO_NODE_ADDED,
         UNDO_NODE_CHANGED,
-        UNDO_NODE_REMOVED
+        UNDO_NODE_REMOVED,
+        UNDO_POLICY
 };
 
 struct undo {
@@ -164,6 +165,27 @@ void journal_delete_node(struct tx *tx, struct node *n)
         remember(tx, UNDO_NODE_REMOVED, n->id, NULL, n);
 }
 
+enum err journal_put_policy(struct tx *tx, struct slice text, struct policy_errors *errors)
+{
+        struct server *s = tx->s;
+        struct store_policy before = { .data = s->policy_text, .created_us = s->policy_since_us },
+                            row = { .id = s->last_policy_id + 1,
+                                    .tailnet = s->tailnet.id,
+                                    .data = text,
+                                    .created_us = s->now.unix_us };
+        struct store_policy *old = must(store_policy_dup(&before));
+        enum err e = policy_enforce(s, text, s->now.unix_us, true, errors);
+
+        if (e != OK) {
+                free(old);
+                return e;
+        }
+        s->last_policy_id = row.id;
+        store_tx_put_policy(tx->store, &row);
+        remember(tx, UNDO_POLICY, row.id, old, NULL);
+        return OK;
+}
+
 /* --- soft parts ----------------------------------------------------------------- */
 
 void journal_soft_changed(struct server *s, struct node *n)
@@ -228,6 +250,16 @@ static void undo_row(struct row_set *set, struct undo *u)
         u->old = NULL;
 }
 
+static void undo_policy(struct server *s, const struct store_policy *old)
+{
+        struct policy_errors errors;
+
+        policy_errors_init(&errors);
+        if (policy_enforce(s, old->data, old->created_us, false, &errors) != OK)
+                abort(); /* it was in force a moment ago */
+        policy_errors_fini(&errors);
+}
+
 static void play_back(struct server *s, struct undo *u)
 {
         switch (u->kind) {
@@ -252,6 +284,9 @@ static void play_back(struct server *s, struct undo *u)
                 break;
         case UNDO_NODE_REMOVED:
                 node_relink(s, u->node);
+                break;
+        case UNDO_POLICY:
+                undo_policy(s, u->old);
                 break;
         }
         list_remove(&u->link);

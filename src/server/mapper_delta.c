@@ -273,6 +273,16 @@ void mapper_note_delta(
         }
 }
 
+/* What changed may be out of the viewer's sight. */
+static bool says_anything(
+        const struct server *s, const struct node *viewer, const struct news_list *news, uint64_t cursor)
+{
+        const struct tailnet *t = &s->tailnet;
+
+        return news->count || t->derp_seq > cursor || (viewer && mapper_is_in_delta(viewer, cursor)) ||
+               (t->n_tombstones && t->tombstones[(t->n_tombstones - 1) % N_TOMBSTONES].seq > cursor);
+}
+
 struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, const struct node *viewer,
         uint64_t cursor, const struct id_set *compare, bool zstd)
 {
@@ -292,6 +302,10 @@ struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, con
                 mapper_describe_self(s, viewer, &a, &self_node);
                 response.node = &self_node;
         }
+        if (!says_anything(s, viewer, &news, cursor)) {
+                m = message_of((struct slice){ 0 });
+                goto out;
+        }
         json_writer_init(&w, &json, NULL);
         json_object_open(&w);
         tailcfg_map_response_write_members(&w, &response);
@@ -309,6 +323,7 @@ struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, con
         json_object_close(&w);
         if (!arena_failed(&a))
                 m = message_of_json(&json, zstd);
+out:
         buf_fini(&json);
         arena_fini(&a);
         return m;

@@ -17,7 +17,7 @@ static size_t split_tags(struct slice text, struct slice *out, size_t max)
         struct slice tag;
         size_t n = 0;
 
-        while (n < max && slice_split(&text, ',', &tag))
+        while (n < max && text.len && slice_split(&text, ',', &tag))
                 out[n++] = tag;
         return n;
 }
@@ -103,7 +103,7 @@ static void take_users(struct server *s)
         s->policy_is_new = true;
 }
 
-/* Marks what a node must be told; true if its class is not what shared messages built
+/* Marks what a node must be told, and that others see it otherwise. True if its class is not what shared messages built
  * before this took it for. */
 static bool mark_touched(struct server *s, struct node *n, unsigned what)
 {
@@ -124,7 +124,7 @@ static bool mark_touched(struct server *s, struct node *n, unsigned what)
                 list_each (it, &n->sessions)
                         container_of(it, struct session, in_node)->compares_peers = true;
         }
-        if (moved && !joined)
+        if (moved && !joined && !s->policy_is_new)
                 change_mark(s, n, CHANGE_NODE);
         return moved && (!joined || members == 1);
 }
@@ -218,6 +218,10 @@ enum err server_set_policy(struct server *s, const struct now *now, struct slice
                 routes_approve_all(s);
         return e;
 }
+
+bool server_has_policy(const struct server *s) { return s->policy_text.len != 0; }
+
+bool server_policy_is(const struct server *s, struct slice text) { return slice_equal(s->policy_text, text); }
 
 bool policy_defines_tag(struct server *s, struct slice tag)
 {

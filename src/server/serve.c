@@ -67,7 +67,7 @@ static void reload_signal(void *ctx, int signum)
         struct diag diag;
 
         (void)signum;
-        log_info(&serve_log, "reading certificates and relay files again", NULL);
+        log_info(&serve_log, "reading certificates, relay files and the policy again", NULL);
         if (sv->tls) {
                 struct tls_server_options options = { .cert_file = sv->config->tls_cert_path,
                         .key_file = sv->config->tls_key_path };
@@ -75,6 +75,7 @@ static void reload_signal(void *ctx, int signum)
                         log_error(&serve_log, "the old certificate stays in use", "why=\"%s\"", diag.text);
         }
         serve_derp_reload(sv);
+        serve_policy_reload(sv);
 }
 
 static enum err watch_signals(struct serve *sv, struct diag *diag)
@@ -169,7 +170,9 @@ static enum err start(struct serve *sv, struct diag *diag)
                 http_server_new(sv->loop, NULL, &serve_inner_calls, sv, &sv->inner) != OK ||
                 http_server_new(sv->loop, NULL, &serve_local_calls, sv, &sv->local) != OK)
                 return diag_set(diag, ERR_NOMEM, "out of memory");
-        e = serve_derp_start(sv, diag);
+        e = serve_policy_start(sv, diag);
+        if (e == OK)
+                e = serve_derp_start(sv, diag);
         if (e == OK)
                 e = listen_outer(sv, diag);
         if (e == OK)
@@ -189,6 +192,7 @@ static void stop(struct serve *sv)
                 net_signal_stop(sv->signals[i]);
         net_listener_close(sv->listener);
         net_listener_close(sv->unix_listener);
+        serve_policy_stop(sv);
         serve_derp_stop(sv);
         net_timer_stop(sv->loop, &sv->deadline);
         /* The engine answers every call that is open, so that no exchange is left for
@@ -216,7 +220,7 @@ static void announce(const struct serve *sv)
         log_info(&serve_log, "weft-control " WEFT_VERSION " is serving",
                 "url=%.*s listen=%s tls=%s users=%zu nodes=%zu", SLICE_ARGS(sv->settings.server_url), text,
                 sv->tls ? "yes" : "no", counts.users, counts.nodes);
-        if (!*sv->config->policy_path)
+        if (!server_has_policy(sv->server))
                 log_info(&serve_log, "no policy is configured: every node may reach every other", NULL);
 }
 

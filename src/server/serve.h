@@ -31,6 +31,8 @@ struct serve {
         struct net_task store_news; /* posted from the store's thread */
         atomic_bool news_posted;
         struct net_signal *signals[4];
+        struct net_watch *policy_watch; /* of the folder of policy.path */
+        struct timer policy_timer;      /* it was quiet there for a moment */
 };
 
 extern const struct log serve_log;
@@ -51,6 +53,7 @@ void serve_noise_upgrade(struct serve *sv, struct http_exchange *x);
 void serve_api_request(struct serve *sv, struct http_exchange *x);
 /* The same from the world: a Bearer key is needed. */
 void serve_api_remote(struct serve *sv, struct http_exchange *x);
+void serve_api_remote_head(void *ctx, struct http_exchange *x);
 
 /* --- serve_derp.c, derp_map.c ---------------------------------------------------------- */
 
@@ -76,6 +79,14 @@ enum err MUST_USE derp_map_add_json(
         struct derp_sources *src, const char *name, struct slice text, struct diag *diag);
 enum err MUST_USE derp_map_add(struct derp_sources *src, const struct tailcfg_derp_region *region);
 void derp_map_write(const struct derp_sources *src, struct buf *json);
+
+/* --- serve_policy.c: policy.path ------------------------------------------------------ */
+
+/* Puts the file's policy in force and watches it. */
+enum err MUST_USE serve_policy_start(struct serve *sv, struct diag *diag);
+void serve_policy_stop(struct serve *sv);
+/* Reads the file again; one with a mistake leaves the policy as it is. */
+void serve_policy_reload(struct serve *sv);
 
 /* --- serve_relay.c ----------------------------------------------------------------------- */
 

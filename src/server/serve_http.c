@@ -176,4 +176,4 @@ static void on_request(void *ctx, struct http_exchange *x)
                 http_respond_text(x, 404, "not found\n");
 }
 
-const struct http_server_calls serve_outer_calls = { .on_request = on_request };
+const struct http_server_calls serve_outer_calls = { .on_head = serve_api_remote_head, .on_request = on_request };

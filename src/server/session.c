@@ -190,7 +190,8 @@ static void session_flush(struct session *ss, struct round *round)
                 mapper_note_delta(s, ss->node, ss->cursor, &ss->told);
         ss->compares_peers = false;
         ss->cursor = s->tailnet.change_seq;
-        session_send(ss, m);
+        if (m->len)
+                session_send(ss, m);
         server_message_unref(m);
 }
 

@@ -231,6 +231,9 @@ void journal_delete_api_key(struct tx *tx, int64_t id);
 struct node *journal_put_node(struct tx *tx, const struct store_node *row);
 void journal_delete_node(struct tx *tx, struct node *n);
 
+/* Enforces it, too; with errors nothing is put. */
+enum err MUST_USE journal_put_policy(struct tx *tx, struct slice text, struct policy_errors *errors);
+
 /* The soft part of the node is to be written soon. */
 void journal_soft_changed(struct server *s, struct node *n);
 void journal_write_soft(struct server *s);
@@ -373,7 +376,8 @@ struct server_message *mapper_full(struct server *s, struct node *viewer, bool z
 /* What changed after `cursor`. One message serves all of a class whose cursor is the
  * same; those who must be told of themselves (mapper_is_in_delta) pass themselves as
  * viewer and get their own; with `compare` (the peers it was told of, else NULL) it also
- * says which others came into sight and which went out of it. A patch of the reader itself may be in the shared one:
+ * says which others came into sight and which went out of it. A message of no bytes: there
+ * is nothing to tell. A patch of the reader itself may be in the shared one:
  * clients ignore patches of nodes that are no peers (spec/control.md 7). */
 struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, const struct node *viewer,
         uint64_t cursor, const struct id_set *compare, bool zstd);

@@ -73,6 +73,13 @@ enum err MUST_USE net_signal_start(struct net_loop *loop, int signum,
         void (*caught)(void *ctx, int signum), void *ctx, struct net_signal **out);
 void net_signal_stop(struct net_signal *sig); /* NULL is fine */
 
+/* Watches a folder: something in it came, went or was written, perhaps several times in
+ * a row. To watch a file, watch its folder: editors put a new file in the old one's place. */
+struct net_watch;
+enum err MUST_USE net_watch_start(struct net_loop *loop, const char *folder, void (*changed)(void *ctx),
+        void *ctx, struct net_watch **out);
+void net_watch_stop(struct net_watch *watch); /* NULL is fine */
+
 /*
  * Work that takes long (a password hash, a compile) on a thread of libuv's pool.
  * run() is called there and must touch nothing of the loop; then done() on the

@@ -102,6 +102,9 @@ enum err MUST_USE server_set_derp_map(struct server *s, const struct now *now, s
  * with tests_must_pass); ERR_NOMEM. Then the old one stays, and errors says why. */
 enum err MUST_USE server_set_policy(struct server *s, const struct now *now, struct slice text,
         bool tests_must_pass, struct policy_errors *errors);
+/* Whether any policy is in force; whether this text is the one. */
+bool server_has_policy(const struct server *s);
+bool server_policy_is(const struct server *s, struct slice text);
 /* Whether a node of this key is registered (POST /verify, the embedded relay). */
 bool server_knows_node(const struct server *s, const struct public_key *node_key);
 /* OK while the store accepts writes (GET /health). */
