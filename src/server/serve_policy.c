@@ -17,8 +17,11 @@ static void log_errors(const struct policy_errors *errors, const char *path)
 {
         for (size_t i = 0; i < errors->count; i++) {
                 const struct policy_error *e = &errors->items[i];
-                log_error(&serve_log, "policy", "at=%s:%u:%u why=\"%.*s\"", path, e->line, e->column,
-                        SLICE_ARGS(e->text));
+                if (e->line)
+                        log_error(&serve_log, "policy", "at=%s:%u:%u why=\"%.*s\"", path, e->line, e->column,
+                                SLICE_ARGS(e->text));
+                else /* of the policy as a whole: its tests */
+                        log_error(&serve_log, "policy", "at=%s why=\"%.*s\"", path, SLICE_ARGS(e->text));
         }
 }
 

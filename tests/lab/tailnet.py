@@ -94,8 +94,11 @@ class Control:
         self.program.start()
         self.wait_ready()
 
+    def command(self, *arguments):
+        return [BUILD / "weft-control", "-c", self.config, *arguments]
+
     def cli(self, *arguments, check=True):
-        return self.host.run(BUILD / "weft-control", "-c", self.config, *arguments, check=check)
+        return self.host.run(*self.command(*arguments), check=check)
 
     def json(self, *arguments):
         return json.loads(self.cli(*arguments, "-o", "json").stdout)

@@ -134,6 +134,11 @@ class Host:
             raise Failure(f"on {self.name}: {' '.join(map(str, command))}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
+    def popen(self, *command):
+        """A program to talk with by lines; the caller ends it."""
+        return subprocess.Popen(["ip", "netns", "exec", self.netns, *map(str, command)], text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
     def ip(self, *arguments):
         return sh("ip", "-n", self.netns, *arguments)
 
