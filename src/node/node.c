@@ -121,6 +121,7 @@ static void tick(struct timer *t, const struct now *now)
         look_at_clocks(n, now);
         if (n->engine_on) {
                 node_update_live(n);
+                node_check_forwarding(n, true);
                 backend_set_warning(n->backend, WARN_RELAY, derp_pool_trouble(n->relays));
         }
         save_clock(n, CLOCK_STEP_US);
@@ -332,8 +333,10 @@ enum err node_start(struct net_loop *loop, const struct node_options *options, s
         /* The socket is first: where a daemon answers already, its routing and its state
          * file stay as they are. */
         err = localapi_server_start(loop, options->socket_path, &node_api_ops, n, &n->api, diag);
-        if (!err)
-                router_cleanup(); /* after a crash, and at every start (spec/node.md 1.10) */
+        if (!err) { /* after a crash, and at every start (spec/node.md 1.10) */
+                firewall_cleanup();
+                router_cleanup();
+        }
         if (!err && options->state_path)
                 err = disk_load_state(options->state_path, &n->state, diag);
         if (!err && describe_machine(n, &backend.host) != OK)
@@ -403,8 +406,7 @@ void node_stop(struct node *n)
         table_fini(&n->peers);
         arena_fini(&n->netinfo_memory);
         state_map_fini(&n->state);
-        free(n->routes.addresses);
-        free(n->routes.routes);
+        node_routes_fini(n);
         free(n->host_texts);
         key_wipe(&n->engine_key, sizeof n->engine_key);
         free(n);

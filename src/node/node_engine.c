@@ -81,7 +81,7 @@ static bool is_exit_node(const struct prefs *p, const struct tailcfg_node *node)
         return false;
 }
 
-static bool is_own_address(const struct tailcfg_node *node, const struct ip_prefix *p)
+bool node_is_own_address(const struct tailcfg_node *node, const struct ip_prefix *p)
 {
         for (size_t i = 0; i < node->addresses.count; i++)
                 if (ip_prefix_equal(&node->addresses.items[i], p))
@@ -91,11 +91,11 @@ static bool is_own_address(const struct tailcfg_node *node, const struct ip_pref
 
 /* Whether packets for this prefix go to the node: its own addresses always, subnets
  * if they are accepted, everything if it is the exit node (spec/node.md 4.2). */
-static bool accepts_prefix(const struct prefs *prefs, const struct tailcfg_node *node, const struct ip_prefix *p)
+bool node_accepts_prefix(const struct prefs *prefs, const struct tailcfg_node *node, const struct ip_prefix *p)
 {
         if (ip_prefix_is_default(p))
                 return is_exit_node(prefs, node);
-        return is_own_address(node, p) || prefs->route_all;
+        return node_is_own_address(node, p) || prefs->route_all;
 }
 
 /* ---- the view ------------------------------------------------------------------------------ */
@@ -109,7 +109,7 @@ static void add_routes(struct node *n, struct ip_trie *trie)
                 const struct tailcfg_prefixes allowed = tailcfg_node_allowed_ips(node);
                 struct node_peer *p = node_find_peer(n, &node->key);
                 for (size_t k = 0; p && !node->expired && k < allowed.count; k++)
-                        if (accepts_prefix(backend_prefs(n->backend), node, &allowed.items[k]) &&
+                        if (node_accepts_prefix(backend_prefs(n->backend), node, &allowed.items[k]) &&
                             ip_trie_insert(trie, &allowed.items[k], p->packets) != OK)
                                 log_error(&node_log, "out of memory for a route", NULL);
         }
@@ -118,14 +118,13 @@ static void add_routes(struct node *n, struct ip_trie *trie)
 static struct filter *make_filter(const struct node *n, struct arena *arena, bool jailed)
 {
         const struct netmap *nm = backend_netmap(n->backend);
-        const struct tailcfg_node *self = netmap_self(nm);
         const struct tailcfg_filter_rules *rules = netmap_filter(nm);
         const struct prefs *prefs = backend_prefs(n->backend);
-        size_t count = netmap_peer_count(nm), local_count = self->addresses.count;
+        const struct tailcfg_prefixes local = node_local_prefixes(n, arena);
+        size_t count = netmap_peer_count(nm);
         struct filter_peer *peers = ARENA_ARRAY(arena, count + 1, struct filter_peer);
-        struct ip_prefix *local = ARENA_ARRAY(arena, local_count + prefs->advertise_routes.count + 1, struct ip_prefix);
 
-        if (!peers || !local)
+        if (!peers || !local.items)
                 return NULL;
         for (size_t i = 0; i < count; i++) {
                 const struct tailcfg_node *node = netmap_peer_at(nm, i);
@@ -143,14 +142,11 @@ static struct filter *make_filter(const struct node *n, struct arena *arena, boo
                         .unsigned_peerapi_only = node->unsigned_peerapi_only,
                 };
         }
-        if (local_count)
-                memcpy(local, self->addresses.items, local_count * sizeof *local);
-        local_count += prefs_routes(prefs, local + local_count, prefs->advertise_routes.count);
         const struct filter_options options = {
                 .rules = rules && !jailed ? rules->items : NULL,
                 .rule_count = rules && !jailed ? rules->count : 0,
-                .local = local,
-                .local_count = local_count,
+                .local = local.items,
+                .local_count = local.count,
                 .peers = peers,
                 .peer_count = count,
                 .shields_up = prefs->shields_up,
@@ -191,142 +187,6 @@ fail:
         if (v)
                 dataplane_view_free(v);
         arena_fini(&arena);
-}
-
-/* ---- addresses and routes of the machine ------------------------------------------------------ */
-
-static void routes_free(struct node_routes *r)
-{
-        free(r->addresses);
-        free(r->routes);
-        *r = (struct node_routes){ 0 };
-}
-
-static void add_prefix(struct ip_prefix *list, size_t *count, const struct ip_prefix *p)
-{
-        if (*count < NODE_ROUTES_MAX)
-                list[(*count)++] = ip_prefix_masked(*p);
-}
-
-static int by_prefix(const void *a, const void *b)
-{
-        return ip_prefix_compare(a, b);
-}
-
-/* Two peers may offer the same subnet. */
-static void sort_unique(struct ip_prefix *list, size_t *count)
-{
-        size_t kept = 0;
-
-        qsort(list, *count, sizeof *list, by_prefix);
-        for (size_t i = 0; i < *count; i++)
-                if (kept == 0 || !ip_prefix_equal(&list[kept - 1], &list[i]))
-                        list[kept++] = list[i];
-        *count = kept;
-}
-
-/* spec/node.md 4.2: a host route an IPv4 peer, one /48 for IPv6; accepted subnets; the
- * service address; with an exit node both default routes, found or not. */
-static void collect_routes(struct node *n, struct node_routes *r)
-{
-        static const struct ip_prefix v4_range = { { IP_V4, { 100, 64 }, 0 }, 10 };
-        static const struct ip_prefix v6_range = { { IP_V6, { 0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0 }, 0 }, 48 };
-        static const struct ip_prefix service = { { IP_V4, { 100, 100, 100, 100 }, 0 }, 32 };
-        enum { HOST_ROUTES_MAX = 10000 };
-        const struct netmap *nm = backend_netmap(n->backend);
-        const struct prefs *prefs = backend_prefs(n->backend);
-        size_t peers = netmap_peer_count(nm);
-
-        add_prefix(r->routes, &r->route_count, &service);
-        add_prefix(r->routes, &r->route_count, &v6_range);
-        if (peers > HOST_ROUTES_MAX)
-                add_prefix(r->routes, &r->route_count, &v4_range);
-        for (size_t i = 0; i < peers; i++) {
-                const struct tailcfg_node *node = netmap_peer_at(nm, i);
-                const struct tailcfg_prefixes allowed = tailcfg_node_allowed_ips(node);
-                for (size_t k = 0; k < allowed.count; k++) {
-                        const struct ip_prefix *p = &allowed.items[k];
-                        bool own = is_own_address(node, p);
-                        bool covered = own && (p->ip.family == IP_V6 || peers > HOST_ROUTES_MAX) && ip_is_tailscale(&p->ip);
-                        if (!ip_prefix_is_default(p) && !covered && accepts_prefix(prefs, node, p))
-                                add_prefix(r->routes, &r->route_count, p);
-                }
-        }
-        if (prefs_has_exit_node(prefs)) {
-                const struct ip_prefix all4 = { { .family = IP_V4 }, 0 }, all6 = { { .family = IP_V6 }, 0 };
-                add_prefix(r->routes, &r->route_count, &all4);
-                add_prefix(r->routes, &r->route_count, &all6);
-        }
-        sort_unique(r->routes, &r->route_count);
-}
-
-static struct router_config wish(const struct node *n, const struct node_routes *r)
-{
-        return (struct router_config){
-                .ifindex = n->tun.ifindex,
-                .addresses = r->addresses,
-                .address_count = r->address_count,
-                .routes = r->routes,
-                .route_count = r->route_count,
-                .has_rules = r->address_count > 0,
-        };
-}
-
-static void routed(void *ctx, enum err e, const struct diag *d)
-{
-        struct node *n = ctx;
-
-        if (!n->is_stopping)
-                backend_set_warning(n->backend, WARN_ROUTER, e ? d->text : NULL);
-}
-
-static bool same_routes(const struct node_routes *a, const struct node_routes *b)
-{
-        if (a->address_count != b->address_count || a->route_count != b->route_count)
-                return false;
-        for (size_t i = 0; i < a->address_count; i++)
-                if (!ip_prefix_equal(&a->addresses[i], &b->addresses[i]))
-                        return false;
-        for (size_t i = 0; i < a->route_count; i++)
-                if (!ip_prefix_equal(&a->routes[i], &b->routes[i]))
-                        return false;
-        return true;
-}
-
-static void set_routes(struct node *n, bool on)
-{
-        const struct netmap *nm = backend_netmap(n->backend);
-        struct node_routes r = { 0 };
-
-        if (on) {
-                const struct tailcfg_node *self = netmap_self(nm);
-                size_t max = 4 + prefs_has_exit_node(backend_prefs(n->backend));
-                for (size_t i = 0; i < netmap_peer_count(nm); i++)
-                        max += tailcfg_node_allowed_ips(netmap_peer_at(nm, i)).count;
-                r.addresses = calloc(self->addresses.count + 1, sizeof *r.addresses);
-                r.routes = calloc(max + 2 < NODE_ROUTES_MAX ? max + 2 : NODE_ROUTES_MAX, sizeof *r.routes);
-                if (!r.addresses || !r.routes) {
-                        routes_free(&r);
-                        return;
-                }
-                for (size_t i = 0; i < self->addresses.count; i++)
-                        r.addresses[r.address_count++] = ip_host_prefix(self->addresses.items[i].ip);
-                collect_routes(n, &r);
-        }
-        if (same_routes(&r, &n->routes)) {
-                routes_free(&r);
-                return;
-        }
-        const struct router_config from = wish(n, &n->routes), to = wish(n, &r);
-        enum err err = priv_router_set(n->options.priv, n->routes.address_count ? &from : NULL,
-                r.address_count ? &to : NULL, routed, n);
-        if (err) {
-                struct diag diag;
-                diag_set(&diag, err, "cannot set routes: %s", err_str(err));
-                routed(n, err, &diag);
-        }
-        routes_free(&n->routes);
-        n->routes = r;
 }
 
 /* ---- all together --------------------------------------------------------------------------- */
@@ -375,8 +235,11 @@ void node_engine_off(struct node *n)
                 return;
         n->engine_on = false;
         n->generation++;
-        if (!n->is_stopping)
-                set_routes(n, false);
+        if (!n->is_stopping) {
+                node_set_routes(n, false);
+                node_set_firewall(n, false);
+                node_check_forwarding(n, false);
+        }
         publish(n, false);
         path_peers_begin(n->path);
         path_peers_end(n->path, &now);
@@ -426,7 +289,9 @@ void node_apply(struct node *n)
         path_peers_end(n->path, &now);
         publish(n, true);
         remove_stale_peers(n); /* after a view without them */
-        set_routes(n, true);
+        node_set_routes(n, true);
+        node_set_firewall(n, true);
+        node_check_forwarding(n, true);
         if (n->relay_map_dirty || !was_on) {
                 n->relay_map_dirty = false;
                 if (path_set_derp_map(n->path, netmap_derp_map(nm), &now) != OK)

@@ -6,6 +6,7 @@
  *   node_engine.c   what the packet path is to be: peers, view, routes, relays
  *   node_packets.c  packet path, WireGuard engine, paths and relays among each other
  *   node_network.c  interfaces, sockets anew, addresses of relays, suspend
+ *   node_routes.c   what the kernel is to do: routes, firewall
  *   node_portmap.c  the router in front of us
  *   node_local.c    what users ask: live status, pings
  *
@@ -69,8 +70,8 @@ struct relay_resolve {
 
 /* Addresses and routes that were last asked for. */
 struct node_routes {
-        struct ip_prefix *addresses, *routes;
-        size_t address_count, route_count;
+        struct ip_prefix *addresses, *routes, *throws;
+        size_t address_count, route_count, throw_count;
 };
 
 struct node {
@@ -115,6 +116,7 @@ struct node {
         bool relay_map_dirty;
         struct secret_key engine_key; /* zero: none */
         struct node_routes routes;
+        struct firewall_config firewall; /* as last asked for */
 
         struct net_task apply_task;   /* the packet path follows the backend */
         struct timer backend_timer, path_timer, tunnel_timer, tick_timer;
@@ -150,7 +152,19 @@ void node_touch(struct node *n);
 
 struct node_peer *node_find_peer(const struct node *n, const struct public_key *key);
 
+/* node_routes.c: brings the kernel into line with the backend, or undoes all of it. */
+void node_set_routes(struct node *n, bool on);
+void node_routes_fini(struct node *n);
+void node_set_firewall(struct node *n, bool on);
+/* Warns of advertised routes that the kernel does not forward. */
+void node_check_forwarding(struct node *n, bool on);
+/* What the packet filter takes for ours: own addresses and advertised routes; of an exit
+ * node's default routes what is no private network. In the arena. */
+struct tailcfg_prefixes node_local_prefixes(const struct node *n, struct arena *arena);
+
 /* node_engine.c: brings the packet path into line with the backend. */
+bool node_is_own_address(const struct tailcfg_node *node, const struct ip_prefix *p);
+bool node_accepts_prefix(const struct prefs *prefs, const struct tailcfg_node *node, const struct ip_prefix *p);
 void node_apply(struct node *n);
 /* Removes all peers and everything that could carry packets. */
 void node_engine_off(struct node *n);

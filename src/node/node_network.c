@@ -91,6 +91,8 @@ static void read_network(struct node *n, bool rebound)
         bool moved = n->network_print && print != n->network_print && net.up && (seen.default_v4 || seen.default_v6);
         if (moved || !n->network_print)
                 n->network_print = print;
+        if (n->engine_on)
+                net_loop_defer(n->loop, &n->apply_task); /* local networks beside an exit node, ports in the firewall */
         arena_fini(&arena);
         if (rebound)
                 path_rebound(n->path, &now);

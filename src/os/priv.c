@@ -153,6 +153,18 @@ enum err priv_link_set(struct priv *p, uint32_t ifindex, uint32_t mtu, uint32_t 
         return e ? e : push(p, message, &(struct pending){ PRIV_OP_LINK_SET, true, { .done = cb }, ctx });
 }
 
+enum err priv_firewall_set(struct priv *p, const struct firewall_config *c, priv_done_cb *cb, void *ctx)
+{
+        uint8_t buf[256];
+        struct slice message;
+        struct writer w = writer_of(buf, sizeof(buf));
+
+        wr_u8(&w, PRIV_OP_FIREWALL);
+        firewall_config_write(&w, c);
+        enum err e = wr_finish(&w, &message);
+        return e ? e : push(p, message, &(struct pending){ PRIV_OP_FIREWALL, true, { .done = cb }, ctx });
+}
+
 /* Changes are gathered into messages of PRIV_CHANGES_MAX; the last one carries the
  * callback, so there is always a last one, empty if nothing changed. */
 struct gather {

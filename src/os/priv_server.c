@@ -11,7 +11,7 @@
 
 struct server {
         int sock;
-        bool has_routing; /* something to undo at the end */
+        bool has_routing, has_firewall; /* something to undo at the end */
 };
 
 static void send_answer(const struct server *s, enum err e, const struct tun_device *dev, const struct diag *d)
@@ -98,6 +98,20 @@ static void serve_link_set(struct server *s, struct reader *r)
         send_answer(s, e, &none, &d);
 }
 
+static void serve_firewall(struct server *s, struct reader *r)
+{
+        static const struct tun_device none = { .fd = -1 };
+        struct firewall_config c;
+        struct diag d = { "" };
+
+        firewall_config_read(r, &c);
+        enum err e = rd_finish(r);
+        if (!e)
+                e = firewall_apply(&c, &d);
+        s->has_firewall = true;
+        send_answer(s, e, &none, &d);
+}
+
 static void serve(struct server *s, struct slice message)
 {
         static const struct tun_device none = { .fd = -1 };
@@ -112,6 +126,9 @@ static void serve(struct server *s, struct slice message)
                 return;
         case PRIV_OP_LINK_SET:
                 serve_link_set(s, &r);
+                return;
+        case PRIV_OP_FIREWALL:
+                serve_firewall(s, &r);
                 return;
         }
         send_answer(s, ERR_UNSUPPORTED, &none, &(struct diag){ "unknown operation" });
@@ -138,4 +155,6 @@ void priv_serve(int sock)
         free(buf);
         if (s.has_routing)
                 router_cleanup();
+        if (s.has_firewall)
+                firewall_cleanup();
 }

@@ -15,6 +15,7 @@
 #define OS_PRIV_H
 
 #include "base/err.h"
+#include "os/firewall.h"
 #include "os/router.h"
 #include "os/tun.h"
 
@@ -41,6 +42,8 @@ typedef void priv_done_cb(void *ctx, enum err e, const struct diag *d);
  * A change that fails does not stop the others; the first failure is reported. */
 enum err MUST_USE priv_router_set(struct priv *p, const struct router_config *from, const struct router_config *to,
         priv_done_cb *cb, void *ctx);
+/* Replaces the firewall rules. */
+enum err MUST_USE priv_firewall_set(struct priv *p, const struct firewall_config *c, priv_done_cb *cb, void *ctx);
 /* MTU and super-packet bounds of an open device. */
 enum err MUST_USE priv_link_set(struct priv *p, uint32_t ifindex, uint32_t mtu, uint32_t gso_max_bytes, uint32_t gso_max_segs,
         priv_done_cb *cb, void *ctx);
