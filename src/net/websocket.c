@@ -24,6 +24,9 @@
 
 enum { IN_MAX = 1 << 20, MESSAGE_MAX = 1 << 20, PONGS_MAX = 64 * 1024, KEY_TEXT = 24, ACCEPT_TEXT = 28 };
 
+/* The official client reads no longer message than 32 KiB (seen with 1.80 to 1.102), and DERP frames may be twice that. */
+enum { SENT_MAX = 32 * 1024 };
+
 struct ws_stream {
         struct net_stream base;
         wslay_event_context_ptr ws;
@@ -80,8 +83,12 @@ static enum err ws_writev(struct net_stream *s, const struct slice *pieces, size
 
         for (size_t i = 0; i < n; i++)
                 buf_append_slice(&whole, pieces[i]);
-        struct wslay_event_msg message = { WSLAY_BINARY_FRAME, whole.ptr, whole.len };
-        bool ok = buf_status(&whole) == OK && wslay_event_queue_msg(w->ws, &message) == 0;
+        bool ok = buf_status(&whole) == OK;
+        for (size_t at = 0, part; ok && at < whole.len; at += part) {
+                part = whole.len - at < SENT_MAX ? whole.len - at : SENT_MAX;
+                struct wslay_event_msg message = { WSLAY_BINARY_FRAME, whole.ptr + at, part };
+                ok = wslay_event_queue_msg(w->ws, &message) == 0;
+        }
         buf_fini(&whole);
         if (!ok) {
                 net_stream_emit_end(s, ERR_CLOSED, "the WebSocket takes no more messages");

@@ -163,6 +163,21 @@ static void frames_are_those_of_the_rfc(void **state)
         recorder_fini(&r);
 }
 
+static void what_is_long_goes_in_messages_that_clients_read(void **state)
+{
+        enum { LONG = 40000, FIRST = 32768, HEAD = 4 };
+        struct site *w = *state;
+        static struct recorder r;
+        static uint8_t data[LONG];
+
+        shake_hands_raw(w, &r);
+        assert_int_equal(net_stream_write(w->server.s, SLICE_ARRAY(data)), OK);
+        run_until(w->loop, r.got.len == LONG + 2 * HEAD);
+        assert_memory_equal(r.got.ptr, "\x82\x7e\x80\x00", HEAD);
+        assert_memory_equal(r.got.ptr + HEAD + FIRST, "\x82\x7e\x1c\x40", HEAD);
+        recorder_fini(&r);
+}
+
 static void bad_frames_end_the_stream(void **state)
 {
         static const struct slice cases[] = {
@@ -216,6 +231,7 @@ int main(void)
                 TEST(much_passes_a_reader_that_pauses),
                 TEST(another_subprotocol_is_refused),
                 TEST(frames_are_those_of_the_rfc),
+                TEST(what_is_long_goes_in_messages_that_clients_read),
                 TEST(bad_frames_end_the_stream),
                 TEST(a_flood_of_pings_is_not_kept),
         };

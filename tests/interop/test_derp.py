@@ -1,7 +1,10 @@
-"""Official DERP clients at weft-relay, and weft-relay in a mesh with the official relay."""
+"""Official DERP clients, prober and relay against weft-relay, and the WebSocket form of control."""
 
-import shutil
+import hashlib
+import json
+import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -14,43 +17,32 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lab"))
 
-from topology import BUILD  # noqa: E402
+from official import build, helper  # noqa: E402
+from topology import BUILD, wait_until  # noqa: E402
 
 MESH_KEY = "0123456789abcdef" * 4
-pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="needs Go to build the official programs")
+DEV_PORT = 3340  # the official relay's dev mode knows no other
+pytestmark = pytest.mark.direction("official client, our server and relay")
 
 
-def go_build(package, out):
-    subprocess.run(["go", "build", "-o", out, package], cwd=HERE / "v1.102", check=True, capture_output=True, timeout=1500)
-    return out
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("official")
-    return {name: go_build(package, folder / name)
-            for name, package in {"derpclient": "./derpclient", "derper": "tailscale.com/cmd/derper"}.items()}
-
-
-def free_port():
-    with socket.socket() as s:
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
 @contextmanager
-def started(port, *command, env=None):
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as process:
+def started(port, *command, log, env=None):
+    with open(log, "a") as out, subprocess.Popen(command, stdout=out, stderr=out, env=env) as process:
         try:
-            for _ in range(100):
-                assert process.poll() is None, f"{command[0]} ended"
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except ConnectionRefusedError:
-                    time.sleep(0.1)
+            def listens():
+                assert process.poll() is None, log.read_text()
+                with socket.socket() as s:
+                    return s.connect_ex(("127.0.0.1", port)) == 0
+            wait_until(f"{command[0]}", listens, 10)
             yield
         finally:
+            print(log.read_text()[-4000:])  # shown when the case fails
             process.terminate()
             process.wait(10)
 
@@ -58,44 +50,105 @@ def started(port, *command, env=None):
 def relay(port, folder, *flags):
     mesh = folder / "mesh.key"
     mesh.write_text(MESH_KEY + "\n")
-    return started(port, BUILD / "weft-relay", "-a", f"127.0.0.1:{port}", "-c", folder / "relay.key", "-stun=false",
-                   "-mesh-psk-file", mesh, *flags)
+    return started(port, BUILD / "weft-relay", "-a", f"127.0.0.1:{port}", "-c", folder / "relay.key",
+                   "-stun=false", "-mesh-psk-file", mesh, *flags, log=folder / "relay.log")
 
 
-def drive(programs, *arguments, env=None):
-    done = subprocess.run([programs["derpclient"], *arguments], capture_output=True, text=True, timeout=60, env=env)
+def drive(program, *arguments, env=None):
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=60, env=os.environ | (env or {}))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_clients_over_http_and_the_mesh(programs, tmp_path):
+def with_tls(folder):
+    return ["-certmode=manual", "-certdir", folder, "-hostname=127.0.0.1", "-http-port=-1"]
+
+
+def test_relay_over_HTTP_and_its_mesh(tmp_path, generation):
     port = free_port()
     with relay(port, tmp_path):
-        assert "ok closed by the mesh" in drive(programs, f"http://127.0.0.1:{port}/derp", MESH_KEY)
+        text = drive(helper(generation, "derpclient"), "-mesh", MESH_KEY, f"http://127.0.0.1:{port}/derp")
+        assert "ok largest packet" in text and "ok closed by the mesh" in text
 
 
-def test_clients_over_tls_with_fast_start(programs, tmp_path):
+def test_relay_over_TLS_trusted_by_SSL_CERT_FILE(tmp_path, generation):
     port = free_port()
-    flags = ["-certmode=manual", "-certdir", tmp_path, "-hostname=127.0.0.1", "-http-port=-1"]
-    with relay(port, tmp_path, *flags):
+    with relay(port, tmp_path, *with_tls(tmp_path)):
         env = {"SSL_CERT_FILE": str(tmp_path / "127.0.0.1.crt")}
-        assert "ok peer gone, disconnected" in drive(programs, f"https://127.0.0.1:{port}/derp", env=env)
+        text = drive(helper(generation, "derpclient"), f"https://127.0.0.1:{port}/derp", env=env)
+        assert "ok peer gone, disconnected" in text
 
 
-def test_mesh_with_the_official_relay(programs, tmp_path):
-    """What is connected there is seen here; the official relay's dev mode has one fixed port."""
-    with socket.socket() as s:
-        if s.connect_ex(("127.0.0.1", 3340)) == 0:
-            pytest.skip("port 3340 is taken")
+def test_relay_over_TLS_pinned_by_the_DERP_map(tmp_path, generation):
+    if generation == "v1.80":
+        pytest.skip("1.80 does not know CertName sha256-raw")
     port = free_port()
-    env = {"TAILSCALE_DERPER_MESH_KEY": MESH_KEY, "HOME": str(tmp_path)}
-    with started(3340, programs["derper"], "-dev", "-stun=false", "-c", tmp_path / "derper.key", env=env), \
-            relay(port, tmp_path, "-mesh-with=http://127.0.0.1:3340"):
+    with relay(port, tmp_path, *with_tls(tmp_path)):
+        pin = "sha256-raw:" + hashlib.sha256(ssl.PEM_cert_to_DER_cert((tmp_path / "127.0.0.1.crt").read_text())).hexdigest()
+        assert "ok peer gone, disconnected" in drive(helper(generation, "derpclient"), "-pin", pin, f"127.0.0.1:{port}")
+
+
+def test_relay_over_WebSocket(tmp_path, generation):
+    port = free_port()
+    with relay(port, tmp_path):
+        program = helper(generation, "derpclient", "-tags=ts_debug_websockets")
+        text = drive(program, f"http://127.0.0.1:{port}/derp", env={"TS_DEBUG_DERP_WS_CLIENT": "true"})
+        assert "ok peer gone, disconnected" in text
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.slow)])
+def test_many_clients(tmp_path, generation, count):
+    port = free_port()
+    with relay(port, tmp_path):
+        assert f"ok {count} clients" in drive(helper(generation, "derpclient"), "-many", count, f"http://127.0.0.1:{port}/derp")
+
+
+def test_STUN_under_the_official_prober(tmp_path, generation):
+    port, stun = free_port(), free_port(socket.SOCK_DGRAM)
+    with started(port, BUILD / "weft-relay", "-a", f"127.0.0.1:{port}", "-c", tmp_path / "relay.key", f"-stun-port={stun}",
+                 log=tmp_path / "relay.log"):
+        assert "ok 127.0.0.1:" in drive(helper(generation, "stunprobe"), f"127.0.0.1:{stun}")
+
+
+def metric(port, name):
+    text = urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"weft_relay_{name} "))
+
+
+@pytest.mark.direction("our relay beside the official one")
+def test_mesh_with_the_official_relay(tmp_path, generation):
+    """What is connected there is seen here."""
+    with socket.socket() as s:
+        if s.connect_ex(("127.0.0.1", DEV_PORT)) == 0:
+            pytest.skip(f"port {DEV_PORT} is taken")
+    port = free_port()
+    mesh = tmp_path / "mesh.key"
+    mesh.write_text(MESH_KEY + "\n")
+    env = os.environ | {"TAILSCALE_DERPER_MESH_KEY": MESH_KEY, "HOME": str(tmp_path)}
+    with started(DEV_PORT, build(generation) / "derper", "-dev", "-stun=false", "-c", tmp_path / "derper.key",
+                 f"-mesh-psk-file={mesh}", log=tmp_path / "derper.log", env=env), \
+            relay(port, tmp_path, f"-mesh-with=http://127.0.0.1:{DEV_PORT}"):
         end = time.monotonic() + 15
         routes = 0
         while routes == 0 and time.monotonic() < end:
-            with subprocess.Popen([programs["derpclient"], "http://127.0.0.1:3340/derp", MESH_KEY], stdout=subprocess.DEVNULL) as client:
+            command = [helper(generation, "derpclient"), "-mesh", MESH_KEY, f"http://127.0.0.1:{DEV_PORT}/derp"]
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as client:
                 while client.poll() is None and routes == 0:
-                    metrics = urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
-                    routes = int(next(line for line in metrics.splitlines() if line.startswith("weft_relay_mesh_routes ")).split()[1])
+                    routes = metric(port, "mesh_routes")
         assert routes > 0
+
+
+def test_control_over_WebSocket(world):
+    """The form that clients in browsers use: registration with a key."""
+    guest = world.guest_host("browser")
+    program = helper(world.generation, "controlws")
+    text = guest.run(program, world.tailnet.url, world.tailnet.key, env=world.tailnet.environment).stdout
+    assert "ok registered as a node of" in text
+    node = world.server_node("browser")
+    assert node
+    world.tailnet.cli("--force", "nodes", "delete", "-i", node["id"])
+
+
+def test_netcheck_finds_relay_and_path(world):
+    report = json.loads(world.off1.weft("netcheck", "--format=json").stdout)
+    assert report["PreferredDERP"] == 900 and report["UDP"] and report["GlobalV4"].startswith("203.0.113.11:")

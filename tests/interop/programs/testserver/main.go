@@ -1,0 +1,112 @@
+// Command testserver runs the official control server for tests, with a door for the
+// suite to move it: testserver LISTEN DOOR DERPMAP.json.
+//
+//	GET  /nodes                         the nodes it knows
+//	POST /login?required=true           whether new nodes need an interactive login
+//	POST /complete?url=U                the login at U is done
+//	POST /expire?on=true                every node key has expired
+//	POST /routes?node=KEY&route=R       the subnet that a node serves now
+//	POST /map?node=KEY                  the body as a map response, and only such from now on
+//	POST /ping?node=KEY&types=T&ip=IP   a ping request; answers with what the node said
+//	POST /c2n?node=KEY&request=R        an HTTP request to the node; answers with its answer
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"tailscale.com/tailcfg"
+	"tailscale.com/tstest/integration/testcontrol"
+	"tailscale.com/types/key"
+)
+
+var (
+	server  *testcontrol.Server
+	answers = make(chan string, 16)
+	serial  atomic.Int64
+)
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func refuse(w http.ResponseWriter, format string, args ...any) {
+	http.Error(w, fmt.Sprintf(format, args...), http.StatusBadRequest)
+}
+
+func nodeOf(r *http.Request) (k key.NodePublic) {
+	k.UnmarshalText([]byte(r.FormValue("node")))
+	return k
+}
+
+// ask sends a ping request and answers with what the node posts to this program.
+func ask(w http.ResponseWriter, r *http.Request, p *tailcfg.PingRequest) {
+	p.URL = fmt.Sprintf("http://%s/answer?n=%d", os.Args[2], serial.Add(1))
+	if !server.AddPingRequest(nodeOf(r), p) {
+		refuse(w, "the node is not connected")
+		return
+	}
+	select {
+	case text := <-answers:
+		io.WriteString(w, text)
+	case <-time.After(10 * time.Second):
+		refuse(w, "no answer")
+	}
+}
+
+func door() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /nodes", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(server.AllNodes()) })
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) { server.RequireAuth = r.FormValue("required") == "true" })
+	mux.HandleFunc("POST /complete", func(w http.ResponseWriter, r *http.Request) {
+		if !server.CompleteAuth(r.FormValue("url")) {
+			refuse(w, "no login waits there")
+		}
+	})
+	mux.HandleFunc("POST /expire", func(w http.ResponseWriter, r *http.Request) { server.SetExpireAllNodes(r.FormValue("on") == "true") })
+	mux.HandleFunc("POST /routes", func(w http.ResponseWriter, r *http.Request) {
+		var routes []netip.Prefix
+		if text := r.FormValue("route"); text != "" {
+			routes = append(routes, netip.MustParsePrefix(text))
+		}
+		server.SetSubnetRoutes(nodeOf(r), routes)
+	})
+	mux.HandleFunc("POST /map", func(w http.ResponseWriter, r *http.Request) {
+		var m tailcfg.MapResponse
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil || !server.AddRawMapResponse(nodeOf(r), &m) {
+			refuse(w, "not sent: %v", err)
+		}
+	})
+	mux.HandleFunc("POST /ping", func(w http.ResponseWriter, r *http.Request) {
+		ask(w, r, &tailcfg.PingRequest{Types: r.FormValue("types"), IP: netip.MustParseAddr(r.FormValue("ip"))})
+	})
+	mux.HandleFunc("POST /c2n", func(w http.ResponseWriter, r *http.Request) {
+		ask(w, r, &tailcfg.PingRequest{Types: "c2n", Payload: []byte(r.FormValue("request"))})
+	})
+	mux.HandleFunc("/answer", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		answers <- string(body)
+	})
+	return mux
+}
+
+func main() {
+	var relays tailcfg.DERPMap
+	text, err := os.ReadFile(os.Args[3])
+	check(err)
+	check(json.Unmarshal(text, &relays))
+	server = &testcontrol.Server{
+		DERPMap: &relays, MagicDNSDomain: "test.example", ExplicitBaseURL: "http://" + os.Args[1],
+		DNSConfig: &tailcfg.DNSConfig{Proxied: true, Domains: []string{"test.example"}}}
+	go func() { check(http.ListenAndServe(os.Args[2], door())) }()
+	check(http.ListenAndServe(os.Args[1], server))
+}
