@@ -2,8 +2,9 @@
  * weft-tunnel-bench: the data plane and nothing else, for bench/tunnel. One peer
  * with a fixed endpoint, no control server, everything allowed.
  *
- *   weft-tunnel-bench TUN MTU PORT SECRET-HEX OWN-IP PEER-HEX PEER-ENDPOINT PEER-PREFIX
+ *   weft-tunnel-bench TUN MTU PORT SECRET-HEX OWN-IP PEER-HEX PEER-ENDPOINT PEER-PREFIX [PEERS-FILE]
  *
+ * The file holds a line "KEY-HEX PREFIX" for each further peer, all of them idle.
  * Prints "ready" when the device is up; runs until SIGTERM, then prints its counters.
  */
 #include <signal.h>
@@ -33,6 +34,7 @@ struct arguments {
         struct public_key peer;
         struct ip_port endpoint;
         struct ip_prefix route;
+        const char *idle_peers; /* a file, or NULL */
 };
 
 static enum err parse_arguments(char **argv, struct arguments *out)
@@ -49,10 +51,42 @@ static enum err parse_arguments(char **argv, struct arguments *out)
                 (e = ip_port_parse(slice_str(argv[7]), &out->endpoint)) ||
                 (e = ip_prefix_parse(slice_str(argv[8]), &out->route)))
                 return e;
+        out->idle_peers = argv[9]; /* NULL ends argv */
         out->tun.mtu = (uint32_t)mtu;
         out->tun.gso_max_bytes = dataplane_gso_max_bytes(out->tun.mtu);
         out->tun.gso_max_segs = DATAPLANE_BATCH;
         return OK;
+}
+
+static enum err add_idle_peer(struct static_node *n, char *line)
+{
+        char *end = strchr(line, ' ');
+        struct public_key key;
+        struct ip_prefix route;
+        enum err e;
+
+        if (!end)
+                return ERR_FORMAT;
+        *end = '\0';
+        if ((e = hex_decode(slice_str(line), key.b, KEY_LEN)) || (e = ip_prefix_parse(slice_str(end + 1), &route)))
+                return e;
+        return static_node_add_peer(n, &key, &(struct ip_port){ 0 }, &route);
+}
+
+static enum err add_idle_peers(struct static_node *n, const char *path)
+{
+        FILE *f = fopen(path, "r");
+        char line[200];
+        enum err e = OK;
+
+        if (!f)
+                return ERR_SYS;
+        while (!e && fgets(line, sizeof(line), f)) {
+                line[strcspn(line, "\n")] = '\0';
+                e = add_idle_peer(n, line);
+        }
+        fclose(f);
+        return e;
 }
 
 static enum err start(const struct arguments *a, struct static_node *n, struct diag *d)
@@ -68,7 +102,8 @@ static enum err start(const struct arguments *a, struct static_node *n, struct d
                 .udp = { .ports = { (uint16_t)a->port }, .port_count = 1 },
         };
         if ((e = static_node_start(n, &o, &a->secret, d)) ||
-                (e = static_node_add_peer(n, &a->peer, &a->endpoint, &a->route)))
+                (e = static_node_add_peer(n, &a->peer, &a->endpoint, &a->route)) ||
+                (a->idle_peers && (e = add_idle_peers(n, a->idle_peers))))
                 return e;
         return static_node_publish(n, &a->own, allow_all);
 }
@@ -90,9 +125,10 @@ int main(int argc, char **argv)
         struct arguments a = { 0 };
         struct diag d = { { 0 } };
 
-        if (argc != 9 || parse_arguments(argv, &a) != OK) {
+        if (argc < 9 || argc > 10 || parse_arguments(argv, &a) != OK) {
                 fprintf(stderr,
-                        "usage: %s TUN MTU PORT SECRET-HEX OWN-IP PEER-HEX PEER-ENDPOINT PEER-PREFIX\n",
+                        "usage: %s TUN MTU PORT SECRET-HEX OWN-IP PEER-HEX PEER-ENDPOINT PEER-PREFIX "
+                        "[PEERS-FILE]\n",
                         argv[0]);
                 return 2;
         }

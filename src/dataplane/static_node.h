@@ -9,7 +9,7 @@
 #include "dataplane/dataplane.h"
 #include "tunnel/tunnel.h"
 
-enum { STATIC_PEERS_MAX = 64 };
+enum { STATIC_PEERS_MAX = 1024 };
 
 struct static_peer {
         struct static_node *node;
