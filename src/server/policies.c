@@ -3,10 +3,11 @@
  * knows users and nodes; whoever changes one notes it here, and policy_now() gives the
  * engine with everything noted taken in and everything it touched marked.
  *
- * Between two nodes only they and the policy decide. So a change of one node leaves
- * what others see of each other alone: the node's own sessions compare what they told
+ * Whether two nodes see each other only they and the policy decide. So a change of one
+ * node leaves who else sees whom alone: the node's own sessions compare what they told
  * with what is now to be seen, all others learn of it as of any changed node. Only a
- * new policy, or new users, make every touched session compare.
+ * new policy, or new users, make every touched session compare; and a change of routes,
+ * since another node may now be the one that serves.
  */
 #include <stdlib.h>
 
@@ -120,7 +121,8 @@ static bool mark_touched(struct server *s, struct node *n, unsigned what)
                 change_mark(s, n, CHANGE_SSH);
         if (what & POLICY_TOUCH_ATTRS)
                 change_mark(s, n, CHANGE_SELF);
-        if (what & (POLICY_TOUCH_PEERS | POLICY_TOUCH_ROUTES) && (s->policy_is_new || moved)) {
+        bool compares = what & POLICY_TOUCH_ROUTES || (what & POLICY_TOUCH_PEERS && (s->policy_is_new || moved));
+        if (compares) {
                 list_each (it, &n->sessions)
                         container_of(it, struct session, in_node)->compares_peers = true;
         }
