@@ -104,8 +104,8 @@ static void take_users(struct server *s)
         s->policy_is_new = true;
 }
 
-/* Marks what a node must be told, and that others see it otherwise. True if its class is not what shared messages built
- * before this took it for. */
+/* Marks what a node must be told, and that others see it otherwise. True if bytes that
+ * were built for its class before this may be wrong now. */
 static bool mark_touched(struct server *s, struct node *n, unsigned what)
 {
         uint32_t class = policy_state_class(s->policy, n->id);
@@ -128,7 +128,7 @@ static bool mark_touched(struct server *s, struct node *n, unsigned what)
         }
         if (moved && !joined && !s->policy_is_new)
                 change_mark(s, n, CHANGE_NODE);
-        return moved && (!joined || members == 1);
+        return joined ? members == 1 : moved || what & POLICY_TOUCH_ROUTES;
 }
 
 static void settle(struct server *s)
