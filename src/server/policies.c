@@ -67,17 +67,38 @@ void policy_note_users(struct server *s)
         session_schedule_flush(s);
 }
 
-static struct policy_user *list_users(const struct tailnet *t, struct arena *a)
+static bool is_named(const struct store_user *u, struct slice name)
 {
+        return name.len && (slice_equal(name, u->name) || slice_equal(name, u->email));
+}
+
+static unsigned roles_of(const struct server_settings *settings, const struct store_user *u)
+{
+        unsigned roles = 0;
+
+        for (unsigned i = 0; i < SERVER_ROLES; i++) {
+                for (size_t k = 0; k < settings->roles[i].n_users; k++) {
+                        if (is_named(u, settings->roles[i].users[k]))
+                                roles |= 1U << i;
+                }
+        }
+        return roles;
+}
+
+static struct policy_user *list_users(const struct server *s, struct arena *a)
+{
+        const struct tailnet *t = &s->tailnet;
         struct policy_user *list = ARENA_ARRAY(a, t->users.n + 1, struct policy_user);
 
         if (!list)
                 abort();
         for (size_t i = 0; i < t->users.n; i++) {
                 const struct store_user *u = (const struct store_user *)t->users.items[i];
-                list[i] = (struct policy_user){
-                        .id = u->id, .name = u->name, .email = u->email, .provider_id = u->provider_id
-                };
+                list[i] = (struct policy_user){ .id = u->id,
+                        .name = u->name,
+                        .email = u->email,
+                        .provider_id = u->provider_id,
+                        .roles = roles_of(s->settings, u) };
         }
         return list;
 }
@@ -90,7 +111,7 @@ static void take_users(struct server *s)
 
         policy_errors_init(&errors);
         enum err e = policy_state_set_users(
-                s->policy, list_users(&s->tailnet, &a), s->tailnet.users.n, &errors);
+                s->policy, list_users(s, &a), s->tailnet.users.n, &errors);
         if (e == ERR_NOMEM)
                 abort();
         if (e != OK) {
@@ -162,7 +183,8 @@ struct policy_state *policy_now(struct server *s)
 struct policy *policy_read(struct server *s, struct slice text, struct policy_errors *errors)
 {
         struct arena a = ARENA_INIT(64 << 20);
-        struct policy_settings settings = { .users = list_users(&s->tailnet, &a),
+        struct policy_settings settings = { .login_domain = s->settings->login_domain,
+                .users = list_users(s, &a),
                 .user_count = s->tailnet.users.n };
         struct policy *p = policy_parse(text, &settings, errors);
 
