@@ -125,23 +125,45 @@ static void take_users(struct server *s)
         s->policy_is_new = true;
 }
 
+/* Attribute disable-ipv4 changes how a node looks, and how all others look to it. */
+static void take_attrs(struct server *s, struct node *n)
+{
+        struct arena a = ARENA_INIT(1 << 20);
+        struct tailcfg_strings attrs = { 0 };
+        bool no_ipv4 = false;
+
+        if (policy_state_attrs(s->policy, n->id, &a, &attrs) == OK) {
+                for (size_t i = 0; i < attrs.count; i++)
+                        no_ipv4 |= slice_is(attrs.items[i], "disable-ipv4");
+        }
+        arena_fini(&a);
+        if (no_ipv4 == n->view.no_ipv4)
+                return;
+        n->view.no_ipv4 = no_ipv4;
+        change_mark(s, n, CHANGE_NODE);
+        list_each (it, &n->sessions)
+                container_of(it, struct session, in_node)->needs_full = true;
+}
+
 /* Marks what a node must be told, and that others see it otherwise. True if bytes that
  * were built for its class before this may be wrong now. */
 static bool mark_touched(struct server *s, struct node *n, unsigned what)
 {
         uint32_t class = policy_state_class(s->policy, n->id);
         size_t members;
-        bool moved = n->policy_class != class;
-        bool joined = moved && n->policy_class == POLICY_NO_CLASS;
+        bool moved = n->view.policy_class != class;
+        bool joined = moved && n->view.policy_class == POLICY_NO_CLASS;
 
         (void)policy_state_class_nodes(s->policy, class, &members);
-        n->policy_class = class;
+        n->view.policy_class = class;
         if (what & POLICY_TOUCH_FILTER)
                 change_mark(s, n, CHANGE_FILTER);
         if (what & POLICY_TOUCH_SSH)
                 change_mark(s, n, CHANGE_SSH);
-        if (what & POLICY_TOUCH_ATTRS)
+        if (what & POLICY_TOUCH_ATTRS) {
                 change_mark(s, n, CHANGE_SELF);
+                take_attrs(s, n);
+        }
         bool compares = what & POLICY_TOUCH_ROUTES || (what & POLICY_TOUCH_PEERS && (s->policy_is_new || moved));
         if (compares) {
                 list_each (it, &n->sessions)
