@@ -180,10 +180,10 @@ void backend_update_expiry(struct backend *b, const struct now *now)
         self = netmap_self(b->netmap);
         b->key_expired = false;
         if (self && self->key_expiry.set && self->key_expiry.unix_ns != UNIX_ZERO_DATE) {
-                int64_t at_us = self->key_expiry.unix_ns / 1000, skew = netmap_control_time_us(b->netmap, now) - now->unix_us;
-                b->key_expired = at_us <= now->unix_us + skew;
-                if (!b->key_expired && at_us - skew < b->next_unix_us)
-                        b->next_unix_us = at_us - skew;
+                int64_t at_us = self->key_expiry.unix_ns / 1000; /* by our own clock, not the server's: spec/control.md 10 */
+                b->key_expired = at_us <= now->unix_us;
+                if (!b->key_expired && at_us < b->next_unix_us)
+                        b->next_unix_us = at_us;
         }
         if (changes && changes->parts)
                 b->ops->apply(b->ctx, changes);

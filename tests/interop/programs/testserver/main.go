@@ -7,11 +7,12 @@
 //	POST /expire?on=true                every node key has expired
 //	POST /routes?node=KEY&route=R       the subnet that a node serves now
 //	POST /map?node=KEY                  the body as a map response, and only such from now on
-//	POST /ping?node=KEY&types=T&ip=IP   a ping request; answers with what the node said
-//	POST /c2n?node=KEY&request=R        an HTTP request to the node; answers with its answer
+//	POST /ping?node=KEY&types=T&ip=IP   a ping request; answers with the method and what the node said
+//	POST /c2n?node=KEY                  the body goes to the node's /echo; answers with what came back
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,9 +49,13 @@ func nodeOf(r *http.Request) (k key.NodePublic) {
 	return k
 }
 
-// ask sends a ping request and answers with what the node posts to this program.
-func ask(w http.ResponseWriter, r *http.Request, p *tailcfg.PingRequest) {
-	p.URL = fmt.Sprintf("http://%s/answer?n=%d", os.Args[2], serial.Add(1))
+// ping sends a ping request and answers with what the node sends to this program.
+func ping(w http.ResponseWriter, r *http.Request) {
+	p := &tailcfg.PingRequest{
+		URL: fmt.Sprintf("http://%s/answer?n=%d", os.Args[2], serial.Add(1)), Types: r.FormValue("types")}
+	if ip := r.FormValue("ip"); ip != "" {
+		p.IP = netip.MustParseAddr(ip)
+	}
 	if !server.AddPingRequest(nodeOf(r), p) {
 		refuse(w, "the node is not connected")
 		return
@@ -61,6 +66,24 @@ func ask(w http.ResponseWriter, r *http.Request, p *tailcfg.PingRequest) {
 	case <-time.After(10 * time.Second):
 		refuse(w, "no answer")
 	}
+}
+
+// echo asks the node's /echo through the control connection (c2n).
+func echo(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	defer cancel()
+	rq, err := http.NewRequestWithContext(ctx, "POST", "http://node/echo", r.Body)
+	if err != nil {
+		refuse(w, "%v", err)
+		return
+	}
+	rq.ContentLength = r.ContentLength
+	res, err := throughControl(nodeOf(r), rq)
+	if err != nil {
+		refuse(w, "%v", err)
+		return
+	}
+	io.Copy(w, res.Body)
 }
 
 func door() *http.ServeMux {
@@ -86,15 +109,11 @@ func door() *http.ServeMux {
 			refuse(w, "not sent: %v", err)
 		}
 	})
-	mux.HandleFunc("POST /ping", func(w http.ResponseWriter, r *http.Request) {
-		ask(w, r, &tailcfg.PingRequest{Types: r.FormValue("types"), IP: netip.MustParseAddr(r.FormValue("ip"))})
-	})
-	mux.HandleFunc("POST /c2n", func(w http.ResponseWriter, r *http.Request) {
-		ask(w, r, &tailcfg.PingRequest{Types: "c2n", Payload: []byte(r.FormValue("request"))})
-	})
+	mux.HandleFunc("POST /ping", ping)
+	mux.HandleFunc("POST /c2n", echo)
 	mux.HandleFunc("/answer", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		answers <- string(body)
+		answers <- r.Method + string(body)
 	})
 	return mux
 }
@@ -107,6 +126,7 @@ func main() {
 	server = &testcontrol.Server{
 		DERPMap: &relays, MagicDNSDomain: "test.example", ExplicitBaseURL: "http://" + os.Args[1],
 		DNSConfig: &tailcfg.DNSConfig{Proxied: true, Domains: []string{"test.example"}}}
+	prepare()
 	go func() { check(http.ListenAndServe(os.Args[2], door())) }()
 	check(http.ListenAndServe(os.Args[1], server))
 }
