@@ -139,6 +139,8 @@ static void test_changes(void **state)
 
         policy_state_settle(t->st);
         assert_false(policy_state_next_touched(t->st, &touched));
+        assert_int_equal(policy_state_set_node(t->st, &t->nodes[3]), OK); /* as it was */
+        assert_false(policy_state_next_touched(t->st, &touched));
         t->nodes[3].tag_count = 0; /* the server is nobody's now, and bob no longer reaches it */
         assert_int_equal(policy_state_set_node(t->st, &t->nodes[3]), OK);
         assert_false(policy_state_sees(t->st, 3, 4));

@@ -216,11 +216,34 @@ static struct kept_node *keep(const struct policy_node *n)
         return NULL;
 }
 
+static bool same_routes(const struct ip_prefix *a, size_t n_a, const struct ip_prefix *b, size_t n_b)
+{
+        bool same = n_a == n_b;
+
+        for (size_t i = 0; same && i < n_a; i++)
+                same = ip_prefix_equal(&a[i], &b[i]);
+        return same;
+}
+
+static bool same_node(const struct policy_node *a, const struct policy_node *b)
+{
+        bool same = a->user_id == b->user_id && a->tag_count == b->tag_count && ip_equal(&a->ipv4, &b->ipv4) &&
+                    ip_equal(&a->ipv6, &b->ipv6);
+
+        for (size_t i = 0; same && i < a->tag_count; i++)
+                same = slice_equal(a->tags[i], b->tags[i]);
+        return same && same_routes(a->routes, a->route_count, b->routes, b->route_count) &&
+               same_routes(a->primary, a->primary_count, b->primary, b->primary_count);
+}
+
 enum err policy_state_set_node(struct policy_state *st, const struct policy_node *node)
 {
-        struct kept_node *k = keep(node);
+        struct kept_node *k;
         size_t at;
 
+        if (find(st, node->id, &at) && same_node(&st->nodes[at]->n, node))
+                return OK; /* said again: nothing is touched */
+        k = keep(node);
         if (!k)
                 return ERR_NOMEM;
         if (find(st, node->id, &at)) {
