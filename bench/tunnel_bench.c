@@ -113,9 +113,9 @@ static void print_counters(const struct static_node *n)
         struct dataplane_stats s;
 
         dataplane_stats(n->dp, &s);
-        printf("tun_reads=%lu out_packets=%lu udp_sends=%lu send_errors=%lu udp_receives=%lu in_packets=%lu "
+        printf("tun_reads=%lu out_packets=%lu udp_sends=%lu send_errors=%lu queue_dropped=%lu udp_receives=%lu in_packets=%lu "
                "tun_writes=%lu in_replayed=%lu overflow=%lu gso=%d gro=%d\n",
-                s.tun_reads, s.out_packets, s.udp_sends, s.send_errors, s.udp_receives, s.in_packets,
+                s.tun_reads, s.out_packets, s.udp_sends, s.send_errors, s.out_queue_dropped, s.udp_receives, s.in_packets,
                 s.tun_writes, s.in_replayed, s.in_socket_overflow, s.udp_gso, s.udp_gro);
 }
 

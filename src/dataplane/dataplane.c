@@ -323,6 +323,7 @@ void dataplane_stats(const struct dataplane *dp, struct dataplane_stats *out)
                 .out_malformed = count_read(&c->out_malformed),
                 .out_no_path = count_read(&c->out_no_path),
                 .out_stage_dropped = count_read(&c->out_stage_dropped),
+                .out_queue_dropped = count_read(&c->out_queue_dropped),
                 .in_unknown_session = count_read(&c->in_unknown_session),
                 .in_malformed = count_read(&c->in_malformed),
                 .in_bad_auth = count_read(&c->in_bad_auth),

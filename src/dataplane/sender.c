@@ -11,8 +11,8 @@
 #include "segment.h"
 
 enum {
-        READ_LEN = VNET_LEN + 65535,
-        READS_A_ROUND = 64, /* then commands and new views get their turn */
+        READS_A_SEND = 128,  /* before what waits is served */
+        SENDS_A_ROUND = 16,  /* then commands and new views get their turn */
         COMMANDS_A_ROUND = 256,
 };
 
@@ -72,38 +72,36 @@ static void batch_segments(struct sender *s, struct dataplane_peer *peer, struct
 }
 
 /* One decision for a super-packet: all its segments are of one flow. */
-static void take_packet(struct sender *s, size_t len)
+static void take_packet(struct sender *s, const struct fair_packet *p)
 {
-        struct slice bytes = slice_make(s->read_buf + VNET_LEN, len - VNET_LEN);
-        struct vnet_header vnet = vnet_read(s->read_buf);
         struct segmenter seg;
-        struct packet p;
 
         if (!s->view)
                 return;
-        if (packet_decode(bytes, &p) != OK || segment_begin(&seg, &vnet, bytes) != OK) {
+        if (segment_begin(&seg, &p->vnet, p->packet.bytes) != OK) {
                 count_add(&s->dp->counters.out_malformed, 1);
                 return;
         }
-        struct dataplane_peer *peer = judge(s, &p);
+        struct dataplane_peer *peer = judge(s, &p->packet);
         if (peer)
                 batch_segments(s, peer, &seg);
 }
 
-/* Reads until the TUN is empty or a round is over. True: there may be more. */
+/* Takes what the TUN holds into the fair queue. False: the TUN is empty. */
 static bool read_tun(struct sender *s)
 {
-        uint64_t reads = 0;
+        uint64_t reads = 0, dropped = 0;
         ssize_t n = 0;
+        uint8_t *to;
 
-        while (reads < READS_A_ROUND && (n = read(s->dp->tun_fd, s->read_buf, READ_LEN)) >= 0) {
+        while (reads < READS_A_SEND && (to = fair_reserve(s->waiting)) &&
+                (n = read(s->dp->tun_fd, to, FAIR_LARGE_LEN)) >= 0) {
                 reads++;
-                if (n > VNET_LEN)
-                        take_packet(s, (size_t)n);
-                if (s->cell_count >= SEND_FLUSH_CELLS)
-                        batch_flush(s);
+                if (fair_add(s->waiting, (size_t)n, &dropped) != OK)
+                        count_add(&s->dp->counters.out_malformed, 1);
         }
         count_add(&s->dp->counters.tun_reads, reads);
+        count_add(&s->dp->counters.out_queue_dropped, dropped);
         if (n >= 0 || errno == EINTR)
                 return true;
         if (errno == EBADFD || errno == EBADF || errno == ENODEV) {
@@ -111,6 +109,22 @@ static bool read_tun(struct sender *s)
                 s->is_tun_gone = true;
         }
         return false;
+}
+
+/* Reads and sends by turns: what comes meanwhile is chosen from before each send.
+ * True: there may be more. */
+static bool serve_tun(struct sender *s)
+{
+        for (int i = 0; i < SENDS_A_ROUND; i++) {
+                const struct fair_packet *p = NULL;
+                bool has_more = !s->is_tun_gone && read_tun(s);
+                while (s->cell_count < SEND_FLUSH_CELLS && (p = fair_take(s->waiting)))
+                        take_packet(s, p);
+                batch_flush(s);
+                if (!p && !has_more)
+                        return false;
+        }
+        return true;
 }
 
 /* ---- from the control thread --------------------------------------------- */
@@ -201,8 +215,7 @@ static bool run_round(struct sender *s)
         s->mtu = atomic_load_explicit(&s->dp->mtu, memory_order_relaxed);
         s->now_us = boottime_us();
         run_commands(s);
-        bool has_more = !s->is_tun_gone && read_tun(s);
-        batch_flush(s);
+        bool has_more = serve_tun(s);
         read_section_end();
         return has_more;
 }
@@ -215,10 +228,10 @@ struct sender *sender_new(struct worker *w)
                 return NULL;
         s->w = w;
         s->dp = w->dp;
-        s->read_buf = malloc(READ_LEN);
+        s->waiting = fair_new();
         s->slab = malloc(SEND_SLAB_LEN);
         s->bulk = bulk_new(BULK_AUTO);
-        if (s->read_buf && s->slab && s->bulk)
+        if (s->waiting && s->slab && s->bulk)
                 return s;
         sender_free(s);
         return NULL;
@@ -230,7 +243,7 @@ void sender_free(struct sender *s)
                 return;
         bulk_free(s->bulk);
         free(s->slab);
-        free(s->read_buf);
+        fair_free(s->waiting);
         free(s);
 }
 

@@ -6,6 +6,7 @@
 #ifndef DATAPLANE_SENDER_H
 #define DATAPLANE_SENDER_H
 
+#include "fair.h"
 #include "gso.h"
 #include "shared.h"
 
@@ -32,7 +33,7 @@ struct sender {
         struct worker *w;
         struct dataplane *dp;
         struct bulk *bulk;
-        uint8_t *read_buf; /* a vnet header and 64 KiB */
+        struct fair_queue *waiting; /* what the TUN has handed out */
 
         /* For the present read section. */
         const struct view_holder *view;

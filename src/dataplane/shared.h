@@ -66,7 +66,7 @@ struct worker {
 /* Each counter is written by one worker only. */
 struct shared_counters {
         _Atomic uint64_t tun_reads, udp_sends, out_packets, out_bytes, out_no_peer, out_filtered,
-                out_malformed, out_no_path, out_stage_dropped, send_errors;
+                out_malformed, out_no_path, out_stage_dropped, out_queue_dropped, send_errors;
         _Atomic uint64_t tun_writes, udp_receives, in_packets, in_bytes, in_unknown_session, in_malformed,
                 in_bad_auth, in_replayed, in_bad_source, in_filtered, in_socket_overflow, tun_write_errors;
 };

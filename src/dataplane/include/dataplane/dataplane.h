@@ -131,6 +131,7 @@ struct dataplane_stats {
         uint64_t tun_reads, tun_writes, udp_sends, udp_receives; /* system calls */
         uint64_t out_packets, out_bytes, in_packets, in_bytes;   /* inner, accepted */
         uint64_t out_no_peer, out_filtered, out_malformed, out_no_path, out_stage_dropped;
+        uint64_t out_queue_dropped;     /* a busy flow's packets that made room for others */
         uint64_t in_unknown_session, in_malformed, in_bad_auth, in_replayed, in_bad_source, in_filtered;
         uint64_t in_socket_overflow;    /* datagrams that the kernel dropped (SO_RXQ_OVFL) */
         uint64_t events_dropped;        /* the queue to the control thread was full */
