@@ -152,6 +152,23 @@ def simulation(seeds):
         one(f"simulation of {seeds} seeds", [program, "--seeds", str(seeds)], 1200)
 
 
+def conformance():
+    """The policy corpus captured from the official service; it lies beside the project, not in it."""
+    corpus = ROOT.parent / "shared" / "conformance" / "policy"
+    if not corpus.is_dir():
+        TOTALS.add(skipped=1)
+        say(f"  skipped policy conformance: there is no {corpus}")
+        return
+    start = time.monotonic()
+    run([ROOT / "build" / "policy-conformance", corpus], "conformance.log", 300)
+    counts = re.findall(r"^(\d+) passed, (\d+) failed, (\d+) skipped", (LOGS / "conformance.log").read_text(errors="replace"), re.M)
+    passed, failed, skipped = map(int, counts[-1]) if counts else (0, 1, 0)
+    TOTALS.add(passed, failed, skipped)
+    say(f"  {'ok' if not failed else 'FAILED':7}policy conformance: {passed} cases  ({time.monotonic() - start:.0f} s)")
+    if failed:
+        show_end("conformance.log", 120)
+
+
 def pytest(name, folder, long, env={}, options=()):
     """A folder of pytest cases; every skip prints its reason."""
     start = time.monotonic()
@@ -205,6 +222,7 @@ def main():
         say("Unit tests, vectors, past fuzz findings")
         meson_tests("build", ["unit", "fuzz"])
         one("engines make no system call", [ROOT / "tests" / "engine-symbols", ROOT / "build"])
+        conformance()
     if wanted("sim"):
         simulation(10000 if options.long else 1000)
     if wanted("asan"):

@@ -17,6 +17,7 @@
 #include "cli/weft.h"
 #include "net/loop.h"
 #include "node/node.h"
+#include "os/dns.h"
 #include "os/firewall.h"
 #include "os/priv.h"
 #include "os/router.h"
@@ -240,7 +241,7 @@ int main(int argc, char **argv)
                 { "statedir", FLAG_TEXT, &f.state_dir, "folder for the state file and the cached network map", false },
                 { "socket", FLAG_TEXT, &f.socket, "path of the socket that weft talks to", false },
                 { "verbose", FLAG_NUMBER, &f.verbose, "how much to log: 0, 1 or 2", false },
-                { "cleanup", FLAG_BOOL, &f.cleanup, "take away routes, rules and firewall rules that a crash left behind, then exit", false },
+                { "cleanup", FLAG_BOOL, &f.cleanup, "take away routes, rules and DNS settings that a crash left behind, then exit", false },
                 { "no-logs-no-support", FLAG_BOOL, &f.no_logs, "accepted for compatibility: no logs are ever uploaded", false },
                 { "version", FLAG_BOOL, &f.version, "print the version and exit", false },
                 { "debug", FLAG_TEXT, &f.debug, NULL, false },
@@ -275,6 +276,7 @@ int main(int argc, char **argv)
         if (f.cleanup) {
                 router_cleanup();
                 firewall_cleanup();
+                os_dns_cleanup();
                 return 0;
         }
 

@@ -122,6 +122,7 @@ static void tick(struct timer *t, const struct now *now)
         if (n->engine_on) {
                 node_update_live(n);
                 node_check_forwarding(n, true);
+                node_names_tick(n);
                 backend_set_warning(n->backend, WARN_RELAY, derp_pool_trouble(n->relays));
         }
         save_clock(n, CLOCK_STEP_US);
@@ -232,7 +233,7 @@ static enum err start_engines(struct node *n, struct diag *diag)
         key_wipe(&tunnel, sizeof tunnel);
         n->path = path_manager_new(&path, &now);
         n->relays = derp_pool_new(n->loop, ROUTER_MARK, &node_relay_events, n);
-        if (!n->tunnel || !n->path || !n->relays || node_portmap_start(n) != OK)
+        if (!n->tunnel || !n->path || !n->relays || node_portmap_start(n) != OK || node_names_start(n) != OK)
                 return diag_set(diag, ERR_NOMEM, "out of memory");
         err = net_poll_start(n->loop, dataplane_event_fd(n->packets), NET_POLL_READ, node_packets_ready, n,
                 &n->packets_poll);
@@ -334,6 +335,7 @@ enum err node_start(struct net_loop *loop, const struct node_options *options, s
          * file stay as they are. */
         err = localapi_server_start(loop, options->socket_path, &node_api_ops, n, &n->api, diag);
         if (!err) { /* after a crash, and at every start (spec/node.md 1.10) */
+                os_dns_cleanup();
                 firewall_cleanup();
                 router_cleanup();
         }
@@ -389,6 +391,7 @@ void node_stop(struct node *n)
         node_control_free_now(n);
         if (n->path)
                 node_engine_off(n);
+        node_names_stop(n);
         node_network_stop(n);
         derp_pool_free(n->relays);
         if (n->tunnel) {

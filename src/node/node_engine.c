@@ -239,6 +239,7 @@ void node_engine_off(struct node *n)
                 node_set_routes(n, false);
                 node_set_firewall(n, false);
                 node_check_forwarding(n, false);
+                node_names_apply(n, false);
         }
         publish(n, false);
         path_peers_begin(n->path);
@@ -292,6 +293,7 @@ void node_apply(struct node *n)
         node_set_routes(n, true);
         node_set_firewall(n, true);
         node_check_forwarding(n, true);
+        node_names_apply(n, true);
         if (n->relay_map_dirty || !was_on) {
                 n->relay_map_dirty = false;
                 if (path_set_derp_map(n->path, netmap_derp_map(nm), &now) != OK)

@@ -7,6 +7,7 @@
  *   node_packets.c  packet path, WireGuard engine, paths and relays among each other
  *   node_network.c  interfaces, sockets anew, addresses of relays, suspend
  *   node_routes.c   what the kernel is to do: routes, firewall
+ *   node_names.c    MagicDNS; the resolver itself is node_dns.c
  *   node_portmap.c  the router in front of us
  *   node_local.c    what users ask: live status, pings
  *
@@ -26,6 +27,7 @@
 #include "net/udp.h"
 #include "node/backend.h"
 #include "node/node.h"
+#include "node_dns.h"
 #include "os/monitor.h"
 #include "path/latency_probe.h"
 #include "path/path.h"
@@ -117,6 +119,10 @@ struct node {
         struct secret_key engine_key; /* zero: none */
         struct node_routes routes;
         struct firewall_config firewall; /* as last asked for */
+        struct node_dns *names;
+        enum os_dns_kind names_kind;  /* the system's settings as last asked for */
+        struct buf names_text;
+        unsigned names_restored;
 
         struct net_task apply_task;   /* the packet path follows the backend */
         struct timer backend_timer, path_timer, tunnel_timer, tick_timer;
@@ -161,6 +167,13 @@ void node_check_forwarding(struct node *n, bool on);
 /* What the packet filter takes for ours: own addresses and advertised routes; of an exit
  * node's default routes what is no private network. In the arena. */
 struct tailcfg_prefixes node_local_prefixes(const struct node *n, struct arena *arena);
+
+/* node_names.c: MagicDNS, and the system's settings that lead to it. */
+enum err MUST_USE node_names_start(struct node *n);
+void node_names_stop(struct node *n);
+void node_names_listen(struct node *n); /* its address is there */
+void node_names_apply(struct node *n, bool on);
+void node_names_tick(struct node *n);
 
 /* node_engine.c: brings the packet path into line with the backend. */
 bool node_is_own_address(const struct tailcfg_node *node, const struct ip_prefix *p);

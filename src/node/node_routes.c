@@ -7,6 +7,8 @@
 
 enum { NETWORK_MEMORY = 1 << 20 };
 
+static const struct ip_prefix service = { { IP_V4, { 100, 100, 100, 100 }, 0 }, 32 };
+
 /* ---- addresses and routes ------------------------------------------------------------- */
 
 static void routes_free(struct node_routes *r)
@@ -77,7 +79,6 @@ static void collect_routes(struct node *n, struct node_routes *r)
 {
         static const struct ip_prefix v4_range = { { IP_V4, { 100, 64 }, 0 }, 10 };
         static const struct ip_prefix v6_range = { { IP_V6, { 0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0 }, 0 }, 48 };
-        static const struct ip_prefix service = { { IP_V4, { 100, 100, 100, 100 }, 0 }, 32 };
         enum { HOST_ROUTES_MAX = 10000 };
         const struct netmap *nm = backend_netmap(n->backend);
         const struct prefs *prefs = backend_prefs(n->backend);
@@ -140,12 +141,13 @@ static bool collect(struct node *n, struct node_routes *r)
 
         for (size_t i = 0; i < netmap_peer_count(nm); i++)
                 max += tailcfg_node_allowed_ips(netmap_peer_at(nm, i)).count;
-        r->addresses = calloc(self->addresses.count + 1, sizeof *r->addresses);
+        r->addresses = calloc(self->addresses.count + 2, sizeof *r->addresses);
         r->routes = calloc(max < NODE_ROUTES_MAX ? max : NODE_ROUTES_MAX, sizeof *r->routes);
         if (!r->addresses || !r->routes)
                 return false;
         for (size_t i = 0; i < self->addresses.count; i++)
                 r->addresses[r->address_count++] = ip_host_prefix(self->addresses.items[i].ip);
+        r->addresses[r->address_count++] = service; /* where MagicDNS answers */
         collect_routes(n, r);
         return collect_throws(n, r);
 }
@@ -168,8 +170,10 @@ static void routed(void *ctx, enum err e, const struct diag *d)
 {
         struct node *n = ctx;
 
-        if (!n->is_stopping)
-                backend_set_warning(n->backend, WARN_ROUTER, e ? d->text : NULL);
+        if (n->is_stopping)
+                return;
+        backend_set_warning(n->backend, WARN_ROUTER, e ? d->text : NULL);
+        node_names_listen(n);
 }
 
 static bool same_list(const struct ip_prefix *a, size_t a_count, const struct ip_prefix *b, size_t b_count)
@@ -228,6 +232,7 @@ static void describe_firewall(const struct node *n, struct firewall_config *c)
         c->stateful = prefs->no_stateful_filtering == TRI_FALSE && prefs->advertise_routes.count;
         c->keep_cgnat = tailcfg_node_has_cap(self, SLICE_LIT("disable-linux-cgnat-drop-rule"));
         dataplane_ports(n->packets, &c->port_v4, &c->port_v6);
+        c->own[c->own_count++] = service.ip;
         for (size_t i = 0; i < self->addresses.count && c->own_count < FIREWALL_OWN_MAX; i++)
                 c->own[c->own_count++] = self->addresses.items[i].ip;
 }

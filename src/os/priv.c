@@ -165,6 +165,18 @@ enum err priv_firewall_set(struct priv *p, const struct firewall_config *c, priv
         return e ? e : push(p, message, &(struct pending){ PRIV_OP_FIREWALL, true, { .done = cb }, ctx });
 }
 
+enum err priv_dns_set(struct priv *p, const struct os_dns_config *c, priv_done_cb *cb, void *ctx)
+{
+        uint8_t buf[OS_DNS_TEXT_MAX + 64];
+        struct slice message;
+        struct writer w = writer_of(buf, sizeof(buf));
+
+        wr_u8(&w, PRIV_OP_DNS);
+        os_dns_config_write(&w, c);
+        enum err e = wr_finish(&w, &message);
+        return e ? e : push(p, message, &(struct pending){ PRIV_OP_DNS, true, { .done = cb }, ctx });
+}
+
 /* Changes are gathered into messages of PRIV_CHANGES_MAX; the last one carries the
  * callback, so there is always a last one, empty if nothing changed. */
 struct gather {

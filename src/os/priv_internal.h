@@ -9,6 +9,7 @@ enum priv_op {
         PRIV_OP_ROUTER,       /* router_change, PRIV_CHANGES_MAX at most */
         PRIV_OP_LINK_SET,     /* ifindex:u32 mtu:u32 gso_bytes:u32 gso_segs:u32 */
         PRIV_OP_FIREWALL,     /* firewall_config */
+        PRIV_OP_DNS,          /* os_dns_config */
 };
 
 /* Answer: err:u8 name[16] ifindex:u32 vnet:u8 uso:u8 sentence; a descriptor beside it. */
@@ -19,7 +20,7 @@ enum {
 };
 
 /* The privileged process: serves requests until the channel closes, then undoes
- * the routing and the firewall rules it set up. */
+ * the routing, the firewall rules and the DNS settings it set up. */
 void priv_serve(int sock);
 
 #endif

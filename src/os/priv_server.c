@@ -11,7 +11,7 @@
 
 struct server {
         int sock;
-        bool has_routing, has_firewall; /* something to undo at the end */
+        bool has_routing, has_firewall, has_dns; /* something to undo at the end */
 };
 
 static void send_answer(const struct server *s, enum err e, const struct tun_device *dev, const struct diag *d)
@@ -112,6 +112,20 @@ static void serve_firewall(struct server *s, struct reader *r)
         send_answer(s, e, &none, &d);
 }
 
+static void serve_dns(struct server *s, struct reader *r)
+{
+        static const struct tun_device none = { .fd = -1 };
+        struct os_dns_config c;
+        struct diag d = { "" };
+
+        os_dns_config_read(r, &c);
+        enum err e = rd_finish(r);
+        if (!e)
+                e = os_dns_apply(&c, &d);
+        s->has_dns = true;
+        send_answer(s, e, &none, &d);
+}
+
 static void serve(struct server *s, struct slice message)
 {
         static const struct tun_device none = { .fd = -1 };
@@ -129,6 +143,9 @@ static void serve(struct server *s, struct slice message)
                 return;
         case PRIV_OP_FIREWALL:
                 serve_firewall(s, &r);
+                return;
+        case PRIV_OP_DNS:
+                serve_dns(s, &r);
                 return;
         }
         send_answer(s, ERR_UNSUPPORTED, &none, &(struct diag){ "unknown operation" });
@@ -155,6 +172,8 @@ void priv_serve(int sock)
         free(buf);
         if (s.has_routing)
                 router_cleanup();
+        if (s.has_dns)
+                os_dns_cleanup();
         if (s.has_firewall)
                 firewall_cleanup();
 }

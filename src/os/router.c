@@ -56,6 +56,13 @@ static int change_rules(bool add)
         return first_error;
 }
 
+static bool is_service(const struct ip_prefix *p)
+{
+        static const struct ip_addr service = { IP_V4, { 100, 100, 100, 100 }, 0 };
+
+        return ip_equal(&p->ip, &service);
+}
+
 static int change_address(const struct router_change *c, bool add)
 {
         char buf[NETLINK_BUF];
@@ -66,7 +73,8 @@ static int change_address(const struct router_change *c, bool add)
         a->ifa_family = netlink_family(&c->prefix.ip);
         a->ifa_prefixlen = c->prefix.bits;
         a->ifa_flags = IFA_F_NODAD; /* nobody else on a point-to-point device to ask */
-        a->ifa_scope = RT_SCOPE_UNIVERSE;
+        /* That of our resolver is for this machine alone, and never a source. */
+        a->ifa_scope = is_service(&c->prefix) ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
         a->ifa_index = c->ifindex;
         netlink_put_addr(n, IFA_LOCAL, &c->prefix.ip);
         netlink_put_addr(n, IFA_ADDRESS, &c->prefix.ip);

@@ -374,6 +374,9 @@ enum err config_settings(const struct config *c, struct server_settings *out, st
         out->extra_records = c->extra_records;
         out->n_extra_records = c->n_extra_records;
 
+        out->login_domain = slice_str(c->login_domain);
+        for (size_t i = 0; i < SERVER_ROLES; i++)
+                out->roles[i] = (struct server_role){ c->roles[i].items, c->roles[i].n };
         out->policy_in_store = strcmp(c->policy_mode, "database") == 0;
         out->taildrop = c->taildrop;
         out->auto_update = c->auto_update;

@@ -77,6 +77,15 @@ const struct config_key config_keys[] = {
         { "policy.mode", CONFIG_TEXT, CONFIG_DONE, AT(policy_mode), "file", false },
         { "policy.path", CONFIG_TEXT, CONFIG_DONE, AT(policy_path), "", true },
 
+        /* Ours: what a policy may ask of users. */
+        { "tailnet.login_domain", CONFIG_TEXT, CONFIG_DONE, AT(login_domain), "", false },
+        { "tailnet.roles.owner", CONFIG_LIST, CONFIG_DONE, AT(roles[0]), NULL, false },
+        { "tailnet.roles.admin", CONFIG_LIST, CONFIG_DONE, AT(roles[1]), NULL, false },
+        { "tailnet.roles.it_admin", CONFIG_LIST, CONFIG_DONE, AT(roles[2]), NULL, false },
+        { "tailnet.roles.network_admin", CONFIG_LIST, CONFIG_DONE, AT(roles[3]), NULL, false },
+        { "tailnet.roles.billing_admin", CONFIG_LIST, CONFIG_DONE, AT(roles[4]), NULL, false },
+        { "tailnet.roles.auditor", CONFIG_LIST, CONFIG_DONE, AT(roles[5]), NULL, false },
+
         { "dns.magic_dns", CONFIG_BOOL, CONFIG_DONE, AT(magic_dns), "true", false },
         { "dns.base_domain", CONFIG_TEXT, CONFIG_DONE, AT(base_domain), "", false },
         { "dns.override_local_dns", CONFIG_BOOL, CONFIG_DONE, AT(override_local_dns), "true", false },

@@ -18,7 +18,8 @@ static const char good[] = "server_url: http://control.example:8080/\n"
                            "dns:\n  base_domain: example.net\n  override_local_dns: false\n"
                            "  nameservers:\n    global: [1.1.1.1, 9.9.9.9]\n"
                            "    split:\n      Corp.Example: [10.0.0.53]\n"
-                           "  extra_records:\n    - {name: a.example.net, type: A, value: 100.64.0.9}\n";
+                           "  extra_records:\n    - {name: a.example.net, type: A, value: 100.64.0.9}\n"
+                           "tailnet:\n  login_domain: example.org\n  roles:\n    it_admin: [ann, bob@example.org]\n";
 
 static void parse(struct config *c, const char *text, char *const *env)
 {
@@ -56,6 +57,9 @@ static void a_plain_file_is_read(void **state)
         assert_int_equal(settings.n_nameservers, 2);
         assert_true(slice_is(settings.split[0].domain, "corp.example"));
         assert_true(slice_is(settings.extra_records[0].value, "100.64.0.9"));
+        assert_true(slice_is(settings.login_domain, "example.org"));
+        assert_int_equal(settings.roles[2].n_users, 2);
+        assert_true(slice_is(settings.roles[2].users[1], "bob@example.org"));
         assert_int_equal(settings.ephemeral_timeout_us, TIME_S(120));
         assert_true(settings.disable_logtail);
         config_fini(&c);

@@ -47,7 +47,7 @@ static void write_full_head(
 
 /* The peers with ids in [from, to), each preceded by a comma but for the first when
  * *first says so. */
-static void append_peers(struct server *s, uint32_t viewer_class, const struct node *self, int64_t from,
+static void append_peers(struct server *s, struct view view, const struct node *self, int64_t from,
         int64_t to, bool *first, struct buf *out)
 {
         const struct row_set *nodes = &s->tailnet.nodes;
@@ -62,9 +62,9 @@ static void append_peers(struct server *s, uint32_t viewer_class, const struct n
         }
         for (; i < nodes->n && *nodes->items[i] < to; i++) {
                 struct node *peer = (struct node *)nodes->items[i];
-                if (peer == self || !mapper_sees(s, viewer_class, peer))
+                if (peer == self || !mapper_sees(s, view, peer))
                         continue;
-                struct slice json = mapper_peer_json(s, viewer_class, peer);
+                struct slice json = mapper_peer_json(s, view, peer);
                 if (json.len == 0)
                         continue;
                 if (!*first)
@@ -75,7 +75,7 @@ static void append_peers(struct server *s, uint32_t viewer_class, const struct n
 }
 
 /* The chunk's zstd frame: its peers, each followed by a comma. Empty if there are none. */
-static enum err shared_chunk(struct server *s, uint32_t viewer_class, size_t index, struct slice *frame)
+static enum err shared_chunk(struct server *s, struct view view, size_t index, struct slice *frame)
 {
         struct tailnet *t = &s->tailnet;
         struct peer_chunk *chunk = &t->chunks[index];
@@ -85,10 +85,10 @@ static enum err shared_chunk(struct server *s, uint32_t viewer_class, size_t ind
         enum err e = OK;
 
         if (!chunk->built_seq || chunk->built_seq < chunk->changed_seq || chunk->view != t->policy_seq ||
-                chunk->viewer != viewer_class) {
+                !view_equal(chunk->viewer, view)) {
                 chunk->built_seq = 0;
                 buf_clear(&chunk->frame);
-                append_peers(s, viewer_class, NULL, from, from + CHUNK_NODES, &first, &json);
+                append_peers(s, view, NULL, from, from + CHUNK_NODES, &first, &json);
                 if (json.len) {
                         buf_append_byte(&json, ',');
                         e = buf_status(&json);
@@ -100,7 +100,7 @@ static enum err shared_chunk(struct server *s, uint32_t viewer_class, size_t ind
                         return e;
                 chunk->built_seq = t->change_seq;
                 chunk->view = t->policy_seq;
-                chunk->viewer = viewer_class;
+                chunk->viewer = view;
         }
         *frame = buf_slice(&chunk->frame);
         return OK;
@@ -115,7 +115,7 @@ static enum err append_own_chunk(struct server *s, const struct node *viewer, st
         enum err e = OK;
         bool first = true;
 
-        append_peers(s, viewer->policy_class, viewer, from, from + CHUNK_NODES, &first, &json);
+        append_peers(s, viewer->view, viewer, from, from + CHUNK_NODES, &first, &json);
         if (json.len) {
                 buf_append_byte(&json, ',');
                 e = buf_status(&json);
@@ -144,10 +144,10 @@ static struct server_message *chunked_full(
         for (size_t i = 0; i < last_chunk && e == OK; i++) {
                 struct slice shared = { 0 };
                 e = i == own ? append_own_chunk(s, viewer, &frames)
-                             : shared_chunk(s, viewer->policy_class, i, &shared);
+                             : shared_chunk(s, viewer->view, i, &shared);
                 buf_append_slice(&frames, shared);
         }
-        append_peers(s, viewer->policy_class, viewer, (int64_t)last_chunk << PEER_CHUNK_SHIFT, last->id + 1,
+        append_peers(s, viewer->view, viewer, (int64_t)last_chunk << PEER_CHUNK_SHIFT, last->id + 1,
                 &first, &tail);
         buf_append_str(&tail, "]}");
         if (e == OK && (e = buf_status(&tail)) == OK)
@@ -166,7 +166,7 @@ static const struct node *last_peer(const struct server *s, const struct node *v
 {
         for (size_t i = s->tailnet.nodes.n; i-- > 0;) {
                 const struct node *n = (const struct node *)s->tailnet.nodes.items[i];
-                if (n != viewer && mapper_sees(s, viewer->policy_class, n))
+                if (n != viewer && mapper_sees(s, viewer->view, n))
                         return n;
         }
         return NULL;
@@ -192,7 +192,7 @@ void mapper_note_full(const struct server *s, const struct node *viewer, struct 
         id_set_clear(told);
         for (size_t i = 0; i < s->tailnet.nodes.n; i++) {
                 const struct node *n = (const struct node *)s->tailnet.nodes.items[i];
-                if (n != viewer && mapper_sees(s, viewer->policy_class, n))
+                if (n != viewer && mapper_sees(s, viewer->view, n))
                         id_set_put(told, n->id, true);
         }
 }
@@ -219,7 +219,7 @@ struct server_message *mapper_full(struct server *s, struct node *viewer, bool z
                 m = chunked_full(s, viewer, &json, last);
         } else {
                 if (last) {
-                        append_peers(s, viewer->policy_class, viewer, 0, INT64_MAX, &first, &json);
+                        append_peers(s, viewer->view, viewer, 0, INT64_MAX, &first, &json);
                         json_array_close(&w);
                 }
                 json_object_close(&w);

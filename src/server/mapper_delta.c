@@ -131,11 +131,11 @@ static void add_news(struct news_list *list, struct node *n, int as)
 
 /* Of a node that changed after the cursor. */
 static void add_changed(
-        const struct server *s, uint32_t viewer_class, struct node *n, uint64_t cursor, struct news_list *list)
+        const struct server *s, struct view view, struct node *n, uint64_t cursor, struct news_list *list)
 {
         bool whole = n->seq[CHANGE_NODE] > cursor;
 
-        if (!mapper_sees(s, viewer_class, n)) {
+        if (!mapper_sees(s, view, n)) {
                 if (whole) /* it may have been in sight before */
                         add_news(list, n, IS_GONE);
         } else if (whole || needs_patch(n, cursor)) {
@@ -144,10 +144,10 @@ static void add_changed(
 }
 
 /* Of a node that the viewer was, or was not, told of. Routes may look different now. */
-static void add_compared(const struct server *s, uint32_t viewer_class, struct node *n, uint64_t cursor,
+static void add_compared(const struct server *s, struct view view, struct node *n, uint64_t cursor,
         const struct id_set *told, struct news_list *list)
 {
-        bool sees = mapper_sees(s, viewer_class, n);
+        bool sees = mapper_sees(s, view, n);
 
         if (sees && (!id_set_has(told, n->id) || n->n_announced || n->seq[CHANGE_NODE] > cursor))
                 add_news(list, n, IS_WHOLE);
@@ -158,7 +158,7 @@ static void add_compared(const struct server *s, uint32_t viewer_class, struct n
 }
 
 /* By ascending id, without the viewer. */
-static struct news_list collect(const struct server *s, uint32_t viewer_class, const struct node *viewer,
+static struct news_list collect(const struct server *s, struct view view, const struct node *viewer,
         uint64_t cursor, const struct id_set *compare, struct arena *a)
 {
         const struct row_set *all = &s->tailnet.nodes;
@@ -171,11 +171,11 @@ static struct news_list collect(const struct server *s, uint32_t viewer_class, c
         for (size_t i = 0; compare && i < all->n; i++) {
                 struct node *node = (struct node *)all->items[i];
                 if (node != viewer)
-                        add_compared(s, viewer_class, node, cursor, compare, &list);
+                        add_compared(s, view, node, cursor, compare, &list);
         }
         for (size_t i = 0; changed && i < n; i++) {
                 if (changed[i] != viewer)
-                        add_changed(s, viewer_class, changed[i], cursor, &list);
+                        add_changed(s, view, changed[i], cursor, &list);
         }
         return list;
 }
@@ -214,14 +214,14 @@ static void write_removed(
 }
 
 static void write_whole(
-        struct server *s, uint32_t viewer_class, const struct news_list *news, struct json_writer *w)
+        struct server *s, struct view view, const struct news_list *news, struct json_writer *w)
 {
         bool opened = false;
 
         for (size_t i = 0; i < news->count; i++) {
                 if (news->items[i].as != IS_WHOLE)
                         continue;
-                struct slice json = mapper_peer_json(s, viewer_class, news->items[i].node);
+                struct slice json = mapper_peer_json(s, view, news->items[i].node);
                 if (json.len == 0)
                         continue;
                 open_list(w, "PeersChanged", &opened);
@@ -269,7 +269,7 @@ void mapper_note_delta(
                 if (n->changed_seq <= cursor)
                         break;
                 if (n->seq[CHANGE_NODE] > cursor && n != viewer)
-                        id_set_put(told, n->id, mapper_sees(s, viewer->policy_class, n));
+                        id_set_put(told, n->id, mapper_sees(s, viewer->view, n));
         }
 }
 
@@ -283,12 +283,12 @@ static bool says_anything(
                (t->n_tombstones && t->tombstones[(t->n_tombstones - 1) % N_TOMBSTONES].seq > cursor);
 }
 
-struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, const struct node *viewer,
+struct server_message *mapper_delta(struct server *s, struct view view, const struct node *viewer,
         uint64_t cursor, const struct id_set *compare, bool zstd)
 {
         struct arena a = ARENA_INIT(16 << 20);
         struct buf json = BUF_INIT(MESSAGE_MAX);
-        struct news_list news = collect(s, viewer_class, viewer, cursor, compare, &a);
+        struct news_list news = collect(s, view, viewer, cursor, compare, &a);
         bool self = viewer && self_changed(viewer, cursor);
         struct tailcfg_node self_node;
         struct tailcfg_map_response response = {
@@ -318,7 +318,7 @@ struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, con
         if (viewer && viewer->seq[CHANGE_SSH] > cursor)
                 mapper_write_ssh(s, viewer, &w);
         write_removed(s, &news, cursor, &w);
-        write_whole(s, viewer_class, &news, &w);
+        write_whole(s, view, &news, &w);
         write_patches(&news, cursor, &w);
         json_object_close(&w);
         if (!arena_failed(&a))

@@ -11,10 +11,10 @@ enum { MESSAGE_MAX = MAP_FRAME_MAX, CHUNK_NODES = 1 << PEER_CHUNK_SHIFT };
 struct server_message *message_of(struct slice bytes);
 struct server_message *message_of_json(struct buf *json, bool zstd);
 
-/* mapper_node.c: a node as peers of the viewer's class get it, cached until it changes;
+/* mapper_node.c: a node as peers of that view get it, cached until it changes;
  * empty if it cannot be written, which costs this peer and nobody else. Only the routes
  * of a node depend on who looks. */
-struct slice mapper_peer_json(struct server *s, uint32_t viewer_class, struct node *n);
+struct slice mapper_peer_json(struct server *s, struct view view, struct node *n);
 /* A node as it gets itself. Lists live in the arena. */
 void mapper_describe_self(
         struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self);

@@ -5,14 +5,14 @@
 
 static int compare_prefixes(const void *a, const void *b) { return ip_prefix_compare(a, b); }
 
-static struct tailcfg_prefixes addresses_of(struct arena *a, const struct node *n)
+static struct tailcfg_prefixes addresses_of(struct arena *a, const struct node *n, bool without_ipv4)
 {
         struct ip_prefix *list = ARENA_ARRAY(a, 2, struct ip_prefix);
         size_t count = 0;
 
         if (!list)
                 return (struct tailcfg_prefixes){ TAILCFG_EMPTY, 0 };
-        if (ip_valid(&n->row->ipv4))
+        if (ip_valid(&n->row->ipv4) && !n->view.no_ipv4 && !without_ipv4)
                 list[count++] = ip_host_prefix(n->row->ipv4);
         if (ip_valid(&n->row->ipv6))
                 list[count++] = ip_host_prefix(n->row->ipv6);
@@ -66,8 +66,8 @@ static struct tailcfg_strings tags_of(struct arena *a, const struct node *n)
 }
 
 /* What the node itself and its peers are both told. */
-static void describe_node(
-        const struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *out)
+static void describe_node(const struct server *s, const struct node *n, bool without_ipv4, struct arena *a,
+        struct tailcfg_node *out)
 {
         struct tailcfg_hostinfo *hostinfo = ARENA_NEW(a, struct tailcfg_hostinfo);
         bool expired = node_is_expired(s, n);
@@ -81,7 +81,7 @@ static void describe_node(
                 .key_expiry = time_of_us(node_expiry(n)),
                 .machine = n->row->machine_key,
                 .disco_key = n->disco_key,
-                .addresses = addresses_of(a, n),
+                .addresses = addresses_of(a, n, without_ipv4),
                 .endpoints = { n->endpoints, n->n_endpoints },
                 .home_derp = n->home_derp,
                 .hostinfo = hostinfo,
@@ -126,10 +126,10 @@ static int64_t a_viewer(const struct server *s, uint32_t class, const struct nod
 
 /* The routes of a peer are what the policy lets this class of viewers see of them. */
 static void show_routes(
-        struct server *s, uint32_t viewer_class, const struct node *n, struct arena *a, struct tailcfg_node *peer)
+        struct server *s, struct view view, const struct node *n, struct arena *a, struct tailcfg_node *peer)
 {
         struct tailcfg_prefixes routes = { 0 };
-        int64_t viewer = a_viewer(s, viewer_class, n);
+        int64_t viewer = a_viewer(s, view.policy_class, n);
 
         if (viewer && policy_state_routes(s->policy, viewer, n->id, a, &routes) != OK)
                 routes = (struct tailcfg_prefixes){ 0 };
@@ -150,25 +150,27 @@ static void show_routes(
         peer->primary_routes = (struct tailcfg_prefixes){ n_primary ? primary : NULL, n_primary };
 }
 
-static bool is_cached(const struct server *s, uint32_t viewer_class, const struct node *n)
+static bool is_cached(const struct server *s, struct view view, const struct node *n)
 {
-        return n->peer_json.len && (n->n_announced == 0 || (n->peer_json_class == viewer_class &&
-                                                                   n->peer_json_view == s->tailnet.policy_seq));
+        if (n->peer_json.len == 0 || n->peer_json_view.no_ipv4 != view.no_ipv4)
+                return false;
+        return n->n_announced == 0 ||
+               (view_equal(n->peer_json_view, view) && n->peer_json_policy == s->tailnet.policy_seq);
 }
 
-struct slice mapper_peer_json(struct server *s, uint32_t viewer_class, struct node *n)
+struct slice mapper_peer_json(struct server *s, struct view view, struct node *n)
 {
-        if (!is_cached(s, viewer_class, n)) {
+        if (!is_cached(s, view, n)) {
                 struct arena a = ARENA_INIT(4 << 20);
                 struct tailcfg_node peer;
                 struct json_writer w;
 
                 buf_clear(&n->peer_json);
-                n->peer_json_class = viewer_class;
-                n->peer_json_view = s->tailnet.policy_seq;
-                describe_node(s, n, &a, &peer);
+                n->peer_json_view = view;
+                n->peer_json_policy = s->tailnet.policy_seq;
+                describe_node(s, n, view.no_ipv4, &a, &peer);
                 if (n->n_announced)
-                        show_routes(s, viewer_class, n, &a, &peer);
+                        show_routes(s, view, n, &a, &peer);
                 add_peer_caps(&peer);
                 json_writer_init(&w, &n->peer_json, NULL);
                 tailcfg_node_write(&w, &peer);
@@ -218,7 +220,7 @@ static void add_self_caps(struct server *s, const struct node *n, struct arena *
 void mapper_describe_self(
         struct server *s, const struct node *n, struct arena *a, struct tailcfg_node *self)
 {
-        describe_node(s, n, a, self);
+        describe_node(s, n, false, a, self);
         add_self_caps(s, n, a, self);
 }
 
@@ -264,7 +266,7 @@ struct tailcfg_user_profiles mapper_all_profiles(
 
         for (size_t i = 0; i < s->tailnet.nodes.n; i++) {
                 const struct node *n = (const struct node *)s->tailnet.nodes.items[i];
-                if (n == viewer || mapper_sees(s, viewer->policy_class, n))
+                if (n == viewer || mapper_sees(s, viewer->view, n))
                         mapper_profiles_add(s, &list, n);
         }
         return (struct tailcfg_user_profiles){ list.items, list.count };

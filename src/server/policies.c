@@ -67,17 +67,38 @@ void policy_note_users(struct server *s)
         session_schedule_flush(s);
 }
 
-static struct policy_user *list_users(const struct tailnet *t, struct arena *a)
+static bool is_named(const struct store_user *u, struct slice name)
 {
+        return name.len && (slice_equal(name, u->name) || slice_equal(name, u->email));
+}
+
+static unsigned roles_of(const struct server_settings *settings, const struct store_user *u)
+{
+        unsigned roles = 0;
+
+        for (unsigned i = 0; i < SERVER_ROLES; i++) {
+                for (size_t k = 0; k < settings->roles[i].n_users; k++) {
+                        if (is_named(u, settings->roles[i].users[k]))
+                                roles |= 1U << i;
+                }
+        }
+        return roles;
+}
+
+static struct policy_user *list_users(const struct server *s, struct arena *a)
+{
+        const struct tailnet *t = &s->tailnet;
         struct policy_user *list = ARENA_ARRAY(a, t->users.n + 1, struct policy_user);
 
         if (!list)
                 abort();
         for (size_t i = 0; i < t->users.n; i++) {
                 const struct store_user *u = (const struct store_user *)t->users.items[i];
-                list[i] = (struct policy_user){
-                        .id = u->id, .name = u->name, .email = u->email, .provider_id = u->provider_id
-                };
+                list[i] = (struct policy_user){ .id = u->id,
+                        .name = u->name,
+                        .email = u->email,
+                        .provider_id = u->provider_id,
+                        .roles = roles_of(s->settings, u) };
         }
         return list;
 }
@@ -90,7 +111,7 @@ static void take_users(struct server *s)
 
         policy_errors_init(&errors);
         enum err e = policy_state_set_users(
-                s->policy, list_users(&s->tailnet, &a), s->tailnet.users.n, &errors);
+                s->policy, list_users(s, &a), s->tailnet.users.n, &errors);
         if (e == ERR_NOMEM)
                 abort();
         if (e != OK) {
@@ -104,23 +125,45 @@ static void take_users(struct server *s)
         s->policy_is_new = true;
 }
 
+/* Attribute disable-ipv4 changes how a node looks, and how all others look to it. */
+static void take_attrs(struct server *s, struct node *n)
+{
+        struct arena a = ARENA_INIT(1 << 20);
+        struct tailcfg_strings attrs = { 0 };
+        bool no_ipv4 = false;
+
+        if (policy_state_attrs(s->policy, n->id, &a, &attrs) == OK) {
+                for (size_t i = 0; i < attrs.count; i++)
+                        no_ipv4 |= slice_is(attrs.items[i], "disable-ipv4");
+        }
+        arena_fini(&a);
+        if (no_ipv4 == n->view.no_ipv4)
+                return;
+        n->view.no_ipv4 = no_ipv4;
+        change_mark(s, n, CHANGE_NODE);
+        list_each (it, &n->sessions)
+                container_of(it, struct session, in_node)->needs_full = true;
+}
+
 /* Marks what a node must be told, and that others see it otherwise. True if bytes that
  * were built for its class before this may be wrong now. */
 static bool mark_touched(struct server *s, struct node *n, unsigned what)
 {
         uint32_t class = policy_state_class(s->policy, n->id);
         size_t members;
-        bool moved = n->policy_class != class;
-        bool joined = moved && n->policy_class == POLICY_NO_CLASS;
+        bool moved = n->view.policy_class != class;
+        bool joined = moved && n->view.policy_class == POLICY_NO_CLASS;
 
         (void)policy_state_class_nodes(s->policy, class, &members);
-        n->policy_class = class;
+        n->view.policy_class = class;
         if (what & POLICY_TOUCH_FILTER)
                 change_mark(s, n, CHANGE_FILTER);
         if (what & POLICY_TOUCH_SSH)
                 change_mark(s, n, CHANGE_SSH);
-        if (what & POLICY_TOUCH_ATTRS)
+        if (what & POLICY_TOUCH_ATTRS) {
                 change_mark(s, n, CHANGE_SELF);
+                take_attrs(s, n);
+        }
         bool compares = what & POLICY_TOUCH_ROUTES || (what & POLICY_TOUCH_PEERS && (s->policy_is_new || moved));
         if (compares) {
                 list_each (it, &n->sessions)
@@ -162,7 +205,8 @@ struct policy_state *policy_now(struct server *s)
 struct policy *policy_read(struct server *s, struct slice text, struct policy_errors *errors)
 {
         struct arena a = ARENA_INIT(64 << 20);
-        struct policy_settings settings = { .users = list_users(&s->tailnet, &a),
+        struct policy_settings settings = { .login_domain = s->settings->login_domain,
+                .users = list_users(s, &a),
                 .user_count = s->tailnet.users.n };
         struct policy *p = policy_parse(text, &settings, errors);
 

@@ -306,6 +306,49 @@ static void a_user_who_comes_later_is_meant(void **state)
         end(&t);
 }
 
+static void a_node_without_ipv4_sees_and_shows_none(void **state)
+{
+        struct tailnet_of_three t;
+
+        (void)state;
+        begin(&t, "{\"tagOwners\":{\"tag:srv\":[]}}");
+        assert_true(has(&t.a.stream, "100.64.0.3"));
+        forget(&t);
+        assert_int_equal(set_policy(&t.w,
+                                 "{\"tagOwners\":{\"tag:srv\":[]},\"nodeAttrs\":"
+                                 "[{\"target\":[\"tag:srv\"],\"attr\":[\"disable-ipv4\"]}]}",
+                                 NULL),
+                200);
+        world_pass(&t.w, TIME_S(1));
+        assert_true(has(&t.a.stream, "\"PeersChanged\":[{\"ID\":3,"));
+        assert_false(has(&t.a.stream, "100.64.0.3/32"));
+        assert_true(has(&t.srv.stream, "\"AllowedIPs\":[\"fd7a:115c:a1e0::1/128\"]"));
+        assert_false(has(&t.srv.stream, "\"Addresses\":[\"100.64"));
+        end(&t);
+}
+
+/* The tailnet's settings say who administers it. */
+static void roles_come_from_the_settings(void **state)
+{
+        static const struct slice admins[] = { SLICE_LIT("alice") };
+        struct tailnet_of_three t;
+        char key[128];
+
+        (void)state;
+        world_init(&t.w);
+        t.w.settings.policy_in_store = true;
+        t.w.settings.roles[1] = (struct server_role){ admins, 1 };
+        assert_int_equal(set_policy(&t.w, "{\"nodeAttrs\":[{\"target\":[\"autogroup:admin\"],\"attr\":[\"x-admin\"]}]}", NULL), 200);
+        client_init(&t.a, &t.w, 1);
+        make_key(&t.w, "", key, sizeof(key));
+        client_register_with(&t.a, key);
+        client_poll(&t.a);
+        world_pass(&t.w, TIME_S(1));
+        assert_true(has(&t.a.stream, "\"x-admin\":null"));
+        client_fini(&t.a);
+        world_fini(&t.w);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -319,6 +362,8 @@ int main(void)
                 cmocka_unit_test(routes_are_approved_by_it),
                 cmocka_unit_test(a_device_takes_only_tags_that_its_user_owns),
                 cmocka_unit_test(a_user_who_comes_later_is_meant),
+                cmocka_unit_test(a_node_without_ipv4_sees_and_shows_none),
+                cmocka_unit_test(roles_come_from_the_settings),
         };
         log_set_level(LOG_ERROR);
         return cmocka_run_group_tests(tests, NULL, NULL);

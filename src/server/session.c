@@ -129,7 +129,7 @@ static void keepalive_due(struct timer *timer, const struct now *now)
 
 /* Deltas of this round, each built once for all who stand at the same place. */
 struct shared_delta {
-        uint32_t viewer_class;
+        struct view view;
         uint64_t cursor;
         bool zstd;
         struct server_message *message;
@@ -145,13 +145,13 @@ static struct server_message *shared_delta(struct server *s, struct session *ss,
 {
         for (size_t i = 0; i < round->n; i++) {
                 const struct shared_delta *d = &round->shared[i];
-                if (d->viewer_class == ss->node->policy_class && d->cursor == ss->cursor &&
+                if (view_equal(d->view, ss->node->view) && d->cursor == ss->cursor &&
                         d->zstd == ss->zstd)
                         return server_message_ref(d->message);
         }
-        struct server_message *m = mapper_delta(s, ss->node->policy_class, NULL, ss->cursor, NULL, ss->zstd);
+        struct server_message *m = mapper_delta(s, ss->node->view, NULL, ss->cursor, NULL, ss->zstd);
         if (m && round->n < N_SHARED)
-                round->shared[round->n++] = (struct shared_delta){ ss->node->policy_class, ss->cursor,
+                round->shared[round->n++] = (struct shared_delta){ ss->node->view, ss->cursor,
                         ss->zstd, server_message_ref(m) };
         return m;
 }
@@ -176,7 +176,7 @@ static void session_flush(struct session *ss, struct round *round)
                 return;
         }
         if (own)
-                m = mapper_delta(s, ss->node->policy_class, ss->node, ss->cursor,
+                m = mapper_delta(s, ss->node->view, ss->node, ss->cursor,
                         ss->compares_peers ? &ss->told : NULL, ss->zstd);
         else
                 m = shared_delta(s, ss, round);

@@ -184,7 +184,7 @@ void node_relink(struct server *s, struct node *n)
         n->is_removed = false;
         (void)row_set_put(&s->tailnet.nodes, n);
         index_node(&s->tailnet, n);
-        n->policy_class = POLICY_NO_CLASS;
+        n->view = (struct view){ .policy_class = POLICY_NO_CLASS };
         policy_note_node(s, n);
         if (n->row->ephemeral && !n->online)
                 timer_arm(

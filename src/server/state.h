@@ -43,6 +43,16 @@ enum change {
         N_CHANGES,
 };
 
+/* How a node sees the others: nodes of one view are told the same of them. */
+struct view {
+        uint32_t policy_class;
+        bool no_ipv4; /* attribute disable-ipv4: neither it nor what it sees has IPv4 addresses */
+};
+static inline bool view_equal(struct view a, struct view b)
+{
+        return a.policy_class == b.policy_class && a.no_ipv4 == b.no_ipv4;
+}
+
 struct node {
         int64_t id;             /* first: a node is a member of a row_set */
         struct store_node *row; /* owned; its soft fields are stale, see below */
@@ -63,7 +73,7 @@ struct node {
         struct ip_prefix *announced, *primary; /* owned: routes offered; routes served to peers */
         size_t n_announced, n_primary;
         struct node *machine_next; /* other nodes of the same machine key */
-        uint32_t policy_class;
+        struct view view;
 
         /* Connections. */
         struct list sessions;
@@ -77,8 +87,8 @@ struct node {
         uint64_t changed_seq; /* the latest of seq[] */
         struct list changed;  /* tailnet.changed, oldest first */
         struct buf peer_json; /* cache; empty: must be written anew */
-        uint32_t peer_json_class; /* whose members it is for, if the node has routes; */
-        uint64_t peer_json_view;  /* and the policy generation it was written under */
+        struct view peer_json_view; /* whose it is: all of it where the node has routes, else no_ipv4 */
+        uint64_t peer_json_policy;  /* and the policy generation it was written under */
         struct server *server;
 };
 
@@ -87,7 +97,7 @@ struct peer_chunk {
         uint64_t changed_seq; /* of the latest change of one of its nodes */
         uint64_t built_seq;   /* tailnet.change_seq when built; 0: never */
         uint64_t view;        /* the policy generation it was built under */
-        uint32_t viewer;      /* the class it was built for */
+        struct view viewer;   /* it was built for */
         struct buf frame;
 };
 enum { PEER_CHUNK_SHIFT = 6 };
@@ -373,18 +383,18 @@ void session_restart_all(struct server *s);
 
 /* A whole map for a node, framed. NULL: out of memory. */
 struct server_message *mapper_full(struct server *s, struct node *viewer, bool zstd, bool is_first);
-/* What changed after `cursor`. One message serves all of a class whose cursor is the
+/* What changed after `cursor`. One message serves all of a view whose cursor is the
  * same; those who must be told of themselves (mapper_is_in_delta) pass themselves as
  * viewer and get their own; with `compare` (the peers it was told of, else NULL) it also
  * says which others came into sight and which went out of it. A message of no bytes: there
  * is nothing to tell. A patch of the reader itself may be in the shared one:
  * clients ignore patches of nodes that are no peers (spec/control.md 7). */
-struct server_message *mapper_delta(struct server *s, uint32_t viewer_class, const struct node *viewer,
+struct server_message *mapper_delta(struct server *s, struct view view, const struct node *viewer,
         uint64_t cursor, const struct id_set *compare, bool zstd);
-/* Whether any node of that class but the peer itself sees the peer. */
-static inline bool mapper_sees(const struct server *s, uint32_t viewer_class, const struct node *peer)
+/* Whether any node of that view but the peer itself sees the peer. */
+static inline bool mapper_sees(const struct server *s, struct view view, const struct node *peer)
 {
-        return policy_state_classes_see(s->policy, viewer_class, peer->policy_class);
+        return policy_state_classes_see(s->policy, view.policy_class, peer->view.policy_class);
 }
 /* Brings a set of told peers up to what a full map, or a delta after the cursor, says. */
 void mapper_note_full(const struct server *s, const struct node *viewer, struct id_set *told);

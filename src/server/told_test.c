@@ -19,7 +19,8 @@ static const char *const policies[] = {
         "{\"groups\":{\"group:x\":[\"ann@\",\"bob@\"]},\"tagOwners\":{\"tag:a\":[],\"tag:b\":[]},"
         "\"autoApprovers\":{\"routes\":{\"10.0.0.0/8\":[\"tag:b\",\"ann@\"]},\"exitNode\":[\"tag:a\"]},"
         "\"acls\":[{\"action\":\"accept\",\"src\":[\"group:x\"],\"dst\":[\"autogroup:internet:*\",\"10.0.0.0/8:*\"]}],"
-        "\"nodeAttrs\":[{\"target\":[\"tag:b\"],\"attr\":[\"magicdns-aaaa\"]}]}",
+        "\"nodeAttrs\":[{\"target\":[\"tag:b\"],\"attr\":[\"magicdns-aaaa\"]},"
+        "{\"target\":[\"bob@\"],\"attr\":[\"disable-ipv4\"]}]}",
         "{\"tagOwners\":{\"tag:a\":[],\"tag:b\":[]},\"grants\":[{\"src\":[\"tag:b\"],\"dst\":[\"ann@\"],\"ip\":[\"tcp:22\"]},"
         "{\"src\":[\"ann@\"],\"dst\":[\"10.2.0.0/16\"],\"ip\":[\"*\"],\"via\":[\"tag:a\"]}],"
         "\"ssh\":[{\"action\":\"accept\",\"src\":[\"ann@\"],\"dst\":[\"tag:b\"],\"users\":[\"root\"]}]}",

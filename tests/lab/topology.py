@@ -66,7 +66,7 @@ class Program:
         self.shown_from = 0
         self.host = host
         self.command = [str(c) for c in command]
-        self.env = os.environ | (env or {})
+        self.env = host.environment(env)
         self.start()
 
     def start(self):
@@ -121,15 +121,20 @@ class Host:
         self.lab, self.name = lab, name
         self.netns = f"{lab.prefix}-{name}"
         self.ip4 = self.ip6 = None
+        self.resolv_conf = lab.folder / f"{name}-resolv.conf"
         sh("ip", "netns", "add", self.netns)
         lab.hosts.append(self)
         self.ip("link", "set", "lo", "up")
         self.sysctl("net.ipv6.conf.all.accept_dad", 0)
         self.sysctl("net.ipv6.conf.default.accept_dad", 0)
 
+    def environment(self, extra=None):
+        """Of its programs: a namespace shares the machine's files, and must not touch its DNS settings."""
+        return os.environ | {"WEFT_RESOLV_CONF": str(self.resolv_conf)} | (extra or {})
+
     def run(self, *command, check=True, timeout=60, env=None):
         full = ["ip", "netns", "exec", self.netns, *map(str, command)]
-        done = subprocess.run(full, capture_output=True, text=True, timeout=timeout, env=os.environ | (env or {}))
+        done = subprocess.run(full, capture_output=True, text=True, timeout=timeout, env=self.environment(env))
         if done.returncode == SANITIZER_STATUS or (check and done.returncode):
             raise Failure(f"on {self.name}: {' '.join(map(str, command))}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
         return done

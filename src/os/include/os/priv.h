@@ -15,6 +15,7 @@
 #define OS_PRIV_H
 
 #include "base/err.h"
+#include "os/dns.h"
 #include "os/firewall.h"
 #include "os/router.h"
 #include "os/tun.h"
@@ -44,6 +45,8 @@ enum err MUST_USE priv_router_set(struct priv *p, const struct router_config *fr
         priv_done_cb *cb, void *ctx);
 /* Replaces the firewall rules. */
 enum err MUST_USE priv_firewall_set(struct priv *p, const struct firewall_config *c, priv_done_cb *cb, void *ctx);
+/* Replaces the system's DNS settings. */
+enum err MUST_USE priv_dns_set(struct priv *p, const struct os_dns_config *c, priv_done_cb *cb, void *ctx);
 /* MTU and super-packet bounds of an open device. */
 enum err MUST_USE priv_link_set(struct priv *p, uint32_t ifindex, uint32_t mtu, uint32_t gso_max_bytes, uint32_t gso_max_segs,
         priv_done_cb *cb, void *ctx);

@@ -39,6 +39,8 @@ struct config {
         char *tls_cert_path, *tls_key_path, *acme_hostname;
         char *log_level, *log_format;
         char *policy_mode, *policy_path;
+        char *login_domain;
+        struct config_list roles[SERVER_ROLES]; /* user names */
 
         bool magic_dns, override_local_dns;
         char *base_domain, *extra_records_path;

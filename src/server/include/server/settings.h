@@ -19,6 +19,13 @@ struct server_dns_record {
         struct slice name, type, value;
 };
 
+/* In the order of enum policy_role: owner, admin, IT, network, billing admin, auditor. */
+enum { SERVER_ROLES = 6 };
+struct server_role {
+        const struct slice *users; /* names or e-mail addresses */
+        size_t n_users;
+};
+
 struct server_settings {
         struct slice server_url;               /* without a slash at the end */
         struct slice base_domain;              /* MagicDNS suffix without dots at the ends; may be empty */
@@ -35,6 +42,8 @@ struct server_settings {
         bool taildrop, auto_update, disable_logtail;
 
         bool policy_in_store; /* policies are set through the API and kept in the store */
+        struct slice login_domain; /* of user:*@domain; empty: every domain of a known user */
+        struct server_role roles[SERVER_ROLES];
 
         int64_t node_expiry_us;        /* 0: keys do not expire by themselves */
         uint64_t ephemeral_timeout_us; /* how long an ephemeral node may be away */
