@@ -101,7 +101,7 @@ static void load_last_ids(void *ctx, int64_t user, int64_t auth_key, int64_t api
 static void flush_due(struct timer *timer, const struct now *now)
 {
         (void)now;
-        session_flush_all(container_of(timer, struct server, flush_timer));
+        session_flush_all(container_of(timer, struct server, flush.timer));
 }
 
 static void soft_due(struct timer *timer, const struct now *now)
@@ -153,7 +153,7 @@ struct server *server_new(const struct server_settings *settings, struct store *
         s->store = store;
         s->rng = rng;
         s->now = *now;
-        s->flush_timer.fire = flush_due;
+        s->flush.timer.fire = flush_due;
         s->soft_timer.fire = soft_due;
         s->expiry_timer.fire = expiry_scan;
         list_init(&s->sessions);

@@ -484,6 +484,45 @@ static void large_maps_come_in_shared_chunks(void **state)
         world_fini(&w);
 }
 
+/* Many sessions are told in parts; a change between two parts reaches everybody, too. */
+static void a_change_amid_a_round_reaches_all(void **state)
+{
+        enum { MANY = 150 };
+        static struct client c[MANY];
+        struct world w;
+        char key[128];
+        size_t told = 0;
+
+        (void)state;
+        world_init(&w);
+        make_key(&w, ",\"reusable\":true", key, sizeof(key));
+        for (size_t i = 0; i < MANY; i++) {
+                client_init(&c[i], &w, (uint8_t)(i + 1));
+                client_register_with(&c[i], key);
+                world_sync(&w);
+                client_poll(&c[i]);
+        }
+        world_pass(&w, TIME_S(2));
+        for (size_t i = 0; i < MANY; i++)
+                buf_clear(&c[i].stream);
+        assert_int_equal(admin(&w, "POST", "/api/v1/node/5/rename/first", "", NULL), 200);
+        world_pass(&w, w.settings.batch_delay_us);
+        for (size_t i = 0; i < MANY; i++)
+                told += has(&c[i].stream, "first.example.net");
+        assert_true(told > 0 && told < MANY);
+        assert_int_equal(admin(&w, "POST", "/api/v1/node/6/rename/second", "", NULL), 200);
+        world_pass(&w, TIME_MS(500));
+        for (size_t i = 0; i < MANY; i++) {
+                assert_true(has(&c[i].stream, "first.example.net"));
+                assert_true(has(&c[i].stream, "second.example.net"));
+        }
+        assert_int_equal(admin(&w, "POST", "/api/v1/node/7/rename/third", "", NULL), 200);
+        world_pass(&w, w.settings.batch_delay_us);
+        world_fini(&w); /* amid a round */
+        for (size_t i = 0; i < MANY; i++)
+                client_fini(&c[i]);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -504,6 +543,7 @@ int main(void)
                 cmocka_unit_test(tags_make_a_node_nobodys),
                 cmocka_unit_test(an_approved_route_moves_to_who_is_there),
                 cmocka_unit_test(large_maps_come_in_shared_chunks),
+                cmocka_unit_test(a_change_amid_a_round_reaches_all),
         };
         log_set_level(LOG_ERROR);
         return cmocka_run_group_tests(tests, NULL, NULL);

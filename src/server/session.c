@@ -84,6 +84,14 @@ void session_open(struct server *s, struct node *n, struct server_call *call, bo
         (void)send_full(ss);
 }
 
+/* Deltas that were built for several. */
+static void drop_shared(struct flush *f)
+{
+        for (size_t i = 0; i < f->n_shared; i++)
+                server_message_unref(f->shared[i].message);
+        f->n_shared = 0;
+}
+
 static void session_free(struct session *ss)
 {
         struct server *s = ss->server;
@@ -94,7 +102,8 @@ static void session_free(struct session *ss)
         timer_cancel(&s->timers, &ss->keepalive);
         list_remove(&ss->in_node);
         list_remove(&ss->in_server);
-        s->n_sessions--;
+        if (--s->n_sessions == 0)
+                drop_shared(&s->flush);
         if (list_empty(&n->sessions) && !n->is_removed) {
                 note_seen(s, n);
                 timer_arm(&s->timers, &n->offline_timer, s->now.mono_us + TIME_S(OFFLINE_GRACE_S));
@@ -127,36 +136,27 @@ static void keepalive_due(struct timer *timer, const struct now *now)
 
 /* --- telling changes ------------------------------------------------------------------ */
 
-/* Deltas of this round, each built once for all who stand at the same place. */
-struct shared_delta {
-        struct view view;
-        uint64_t cursor;
-        bool zstd;
-        struct server_message *message;
-};
-enum { N_SHARED = 16 };
-struct round {
-        struct shared_delta shared[N_SHARED];
-        size_t n;
-};
-
-/* A reference for the caller. */
-static struct server_message *shared_delta(struct server *s, struct session *ss, struct round *round)
+/* Those who stand at the same place share the same bytes. A reference for the caller. */
+static struct server_message *shared_delta(struct server *s, struct session *ss)
 {
-        for (size_t i = 0; i < round->n; i++) {
-                const struct shared_delta *d = &round->shared[i];
-                if (view_equal(d->view, ss->node->view) && d->cursor == ss->cursor &&
-                        d->zstd == ss->zstd)
+        struct flush *f = &s->flush;
+
+        if (f->shared_seq != s->tailnet.change_seq)
+                drop_shared(f);
+        f->shared_seq = s->tailnet.change_seq;
+        for (size_t i = 0; i < f->n_shared; i++) {
+                const struct shared_delta *d = &f->shared[i];
+                if (view_equal(d->view, ss->node->view) && d->cursor == ss->cursor && d->zstd == ss->zstd)
                         return server_message_ref(d->message);
         }
         struct server_message *m = mapper_delta(s, ss->node->view, NULL, ss->cursor, NULL, ss->zstd);
-        if (m && round->n < N_SHARED)
-                round->shared[round->n++] = (struct shared_delta){ ss->node->view, ss->cursor,
-                        ss->zstd, server_message_ref(m) };
+        if (m && f->n_shared < N_SHARED_DELTAS)
+                f->shared[f->n_shared++] = (struct shared_delta){ ss->node->view, ss->cursor, ss->zstd,
+                        server_message_ref(m) };
         return m;
 }
 
-static void session_flush(struct session *ss, struct round *round)
+static void session_flush(struct session *ss)
 {
         struct server *s = ss->server;
         struct server_message *m;
@@ -179,7 +179,7 @@ static void session_flush(struct session *ss, struct round *round)
                 m = mapper_delta(s, ss->node->view, ss->node, ss->cursor,
                         ss->compares_peers ? &ss->told : NULL, ss->zstd);
         else
-                m = shared_delta(s, ss, round);
+                m = shared_delta(s, ss);
         if (!m) {
                 session_end(ss);
                 return;
@@ -195,21 +195,49 @@ static void session_flush(struct session *ss, struct round *round)
         server_message_unref(m);
 }
 
+/* A part of the round. What changes between two parts is told to those whose turn is
+ * yet to come; for the others there is another round. */
+static void flush_part(struct server *s)
+{
+        enum { PART = 64 };
+        struct flush *f = &s->flush;
+
+        for (size_t i = 0; i < PART && f->left && !list_empty(&s->sessions); i++) {
+                struct list *first = s->sessions.next;
+                f->left--;
+                list_remove(first);
+                list_push_back(&s->sessions, first);
+                session_flush(container_of(first, struct session, in_server));
+        }
+        if (list_empty(&s->sessions))
+                f->left = 0;
+}
+
 void session_flush_all(struct server *s)
 {
-        struct round round = { .n = 0 };
+        struct flush *f = &s->flush;
 
-        (void)policy_now(s); /* marks all before the first is told */
-        list_each_safe (it, &s->sessions)
-                session_flush(container_of(it, struct session, in_server), &round);
-        for (size_t i = 0; i < round.n; i++)
-                server_message_unref(round.shared[i].message);
+        if (!f->left) {
+                (void)policy_now(s); /* marks all before the first is told */
+                timer_cancel(&s->timers, &f->timer);
+                f->again = false;
+                f->left = s->n_sessions;
+        }
+        flush_part(s);
+        if (f->left) {
+                timer_arm(&s->timers, &f->timer, s->now.mono_us + TIME_MS(1));
+                return;
+        }
+        drop_shared(f);
+        if (f->again)
+                session_schedule_flush(s);
 }
 
 void session_schedule_flush(struct server *s)
 {
-        if (!timer_armed(&s->flush_timer) && s->n_sessions)
-                timer_arm(&s->timers, &s->flush_timer, s->now.mono_us + s->settings->batch_delay_us);
+        s->flush.again = true;
+        if (!s->flush.left && !timer_armed(&s->flush.timer) && s->n_sessions)
+                timer_arm(&s->timers, &s->flush.timer, s->now.mono_us + s->settings->batch_delay_us);
 }
 
 void session_restart_all(struct server *s)
@@ -221,15 +249,13 @@ void session_restart_all(struct server *s)
 
 void server_call_writable(struct server *s, const struct now *now, struct server_call *call)
 {
-        struct round round = { .n = 0 };
-
         s->now = *now;
         if (!call->session || !call->session->blocked)
                 return;
         call->session->blocked = false;
-        session_flush(call->session, &round);
-        for (size_t i = 0; i < round.n; i++)
-                server_message_unref(round.shared[i].message);
+        session_flush(call->session);
+        if (!s->flush.left)
+                drop_shared(&s->flush);
 }
 
 void server_call_closed(struct server *s, const struct now *now, struct server_call *call)

@@ -142,6 +142,23 @@ struct journal {
         struct log_limit trouble;
 };
 
+/* A round in which every session is told what it does not know yet. It is done in
+ * parts, so that thousands of sessions do not keep requests waiting. */
+enum { N_SHARED_DELTAS = 64 };
+struct flush {
+        struct timer timer; /* of the next part, or of the next round */
+        size_t left;        /* sessions whose turn is yet to come, from the front of the list */
+        bool again;         /* something changed since the round began */
+        uint64_t shared_seq; /* the deltas below lead to this change */
+        size_t n_shared;
+        struct shared_delta {
+                struct view view;
+                uint64_t cursor;
+                bool zstd;
+                struct server_message *message;
+        } shared[N_SHARED_DELTAS];
+};
+
 struct server {
         const struct server_settings *settings;
         struct store *store;
@@ -159,7 +176,8 @@ struct server {
         struct slice derp_map; /* JSON, owned */
         struct list sessions;
         size_t n_sessions;
-        struct timer flush_timer, soft_timer, expiry_timer;
+        struct flush flush;
+        struct timer soft_timer, expiry_timer;
         int64_t expiry_scanned_us;
 };
 
@@ -375,8 +393,9 @@ struct session {
 };
 void session_open(struct server *s, struct node *n, struct server_call *call, bool zstd);
 void session_end(struct session *ss);
-/* Arms the timer after which changes are sent. */
+/* Something changed: a round begins when changes have been gathered for a moment. */
 void session_schedule_flush(struct server *s);
+/* The timer is due: the next part of the round, or a new round. */
 void session_flush_all(struct server *s);
 /* After a rollback: nothing told since can be trusted. */
 void session_restart_all(struct server *s);
