@@ -32,6 +32,8 @@ static int change(struct cli *cli, const struct settings *s, const struct flag *
                 if (flags[i].is_given)
                         e = settings_apply(s, ids[i], &st, &prefs, &mask, &diag);
         status = e ? cli_fail(cli, "%s", diag.text) : patch(cli, &prefs, mask);
+        if (status == 0)
+                settings_warn(cli, flags, ids, count);
         prefs_fini(&prefs);
 out:
         arena_fini(&arena);
@@ -41,14 +43,16 @@ out:
 static int run_set(struct cli *cli, int argc, char **argv)
 {
         struct settings s;
-        struct flag flags[SETTING_COUNT];
+        struct flag flags[SETTING_COUNT + 1];
+        const char *risk = "";
         enum setting ids[SETTING_COUNT];
         int rest, status;
         bool any = false;
 
         settings_init(&s);
         size_t count = settings_flags(&s, SETTINGS_SET, flags, ids);
-        if (!cli_flags(cli, &cli_verb_set, flags, count, argc, argv, 0, &rest, &status))
+        flags[count] = (struct flag){ "accept-risk", FLAG_TEXT, &risk, NULL, false };
+        if (!cli_flags(cli, &cli_verb_set, flags, count + 1, argc, argv, 0, &rest, &status))
                 return status;
         for (size_t i = 0; i < count; i++)
                 any |= flags[i].is_given;

@@ -15,6 +15,7 @@ static const struct info {
         [SETTING_ADVERTISE_EXIT_NODE] = { "advertise-exit-node", true, false, 7, "AdvertiseRoutes", "offer to be an exit node" },
         [SETTING_ADVERTISE_ROUTES] = { "advertise-routes", false, false, 7, "AdvertiseRoutes", "subnets to offer, e.g. 10.0.0.0/8,192.168.0.0/24" },
         [SETTING_ADVERTISE_TAGS] = { "advertise-tags", false, false, 3, "AdvertiseTags", "tags to ask for, e.g. tag:web,tag:db" },
+        [SETTING_AUTO_UPDATE] = { "auto-update", true, false, 4, "AutoUpdate.Apply", NULL },
         [SETTING_EXIT_NODE] = { "exit-node", false, false, 7, NULL, "exit node to use: its IP, its name, or auto:any" },
         [SETTING_EXIT_NODE_LAN] = { "exit-node-allow-lan-access", true, false, 7, "ExitNodeAllowLANAccess", "reach the local network while an exit node is used" },
         [SETTING_HOSTNAME] = { "hostname", false, false, 7, "Hostname", "name of this node instead of the system's" },
@@ -27,6 +28,7 @@ static const struct info {
         [SETTING_SNAT] = { "snat-subnet-routes", true, true, 7, "NoSNAT", "hide sources behind this node on advertised routes" },
         [SETTING_SSH] = { "ssh", true, false, 7, "RunSSH", "run an SSH server for the tailnet" },
         [SETTING_STATEFUL] = { "stateful-filtering", true, false, 7, "NoStatefulFiltering", "filter forwarded packets by state" },
+        [SETTING_UPDATE_CHECK] = { "update-check", true, true, 4, "AutoUpdate.Check", NULL },
 };
 
 static const char *const netfilter_names[] = { "off", "nodivert", "on" };
@@ -203,6 +205,8 @@ static bool *bool_field(struct prefs *p, enum setting id)
                 return &p->app_connector;
         case SETTING_EXIT_NODE_LAN:
                 return &p->exit_node_allow_lan;
+        case SETTING_UPDATE_CHECK:
+                return &p->update_check;
         case SETTING_REPORT_POSTURE:
                 return &p->posture_checking;
         case SETTING_SHIELDS_UP:
@@ -267,6 +271,9 @@ static enum err apply(const struct settings *s, enum setting id, const struct st
         case SETTING_STATEFUL:
                 p->no_stateful_filtering = s->on[id] ? TRI_FALSE : TRI_TRUE;
                 return OK;
+        case SETTING_AUTO_UPDATE:
+                p->update_apply = s->on[id] ? TRI_TRUE : TRI_FALSE;
+                return OK;
         default:
                 return ERR_UNSUPPORTED;
         }
@@ -304,6 +311,9 @@ void settings_text(const struct prefs *p, enum setting id, const struct status *
         case SETTING_STATEFUL:
                 on = p->no_stateful_filtering == TRI_FALSE;
                 break;
+        case SETTING_AUTO_UPDATE:
+                on = p->update_apply == TRI_TRUE;
+                break;
         case SETTING_ADVERTISE_ROUTES:
                 put_routes(p, out);
                 return;
@@ -329,4 +339,30 @@ void settings_text(const struct prefs *p, enum setting id, const struct status *
                 buf_append_slice(out, *text);
         else
                 buf_append_str(out, on ? "true" : "false");
+}
+
+void settings_warn(struct cli *cli, const struct flag *flags, const enum setting *ids, size_t count)
+{
+        struct arena arena = ARENA_INIT(64 << 10);
+        struct cli_reply reply;
+        struct json_reader r;
+        struct slice name, warning = { 0 };
+        bool has_routes = false;
+
+        for (size_t i = 0; i < count; i++)
+                has_routes |= flags[i].is_given && (ids[i] == SETTING_ADVERTISE_ROUTES || ids[i] == SETTING_ADVERTISE_EXIT_NODE);
+        if (!has_routes || !cli_call(cli, "GET", "check-ip-forwarding", (struct slice){ 0 }, &reply))
+                return;
+        json_reader_init(&r, buf_slice(&reply.body), &arena);
+        json_object_begin(&r);
+        while (json_member(&r, &name)) {
+                if (slice_is(name, "Warning"))
+                        warning = json_string(&r);
+                else
+                        json_skip(&r);
+        }
+        if (json_finish(&r) == OK && warning.len)
+                fprintf(stderr, "Warning: %.*s\n", SLICE_ARGS(warning));
+        cli_reply_fini(&reply);
+        arena_fini(&arena);
 }

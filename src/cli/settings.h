@@ -9,9 +9,9 @@
 
 enum setting {
         SETTING_ACCEPT_DNS, SETTING_ACCEPT_ROUTES, SETTING_ADVERTISE_CONNECTOR, SETTING_ADVERTISE_EXIT_NODE,
-        SETTING_ADVERTISE_ROUTES, SETTING_ADVERTISE_TAGS, SETTING_EXIT_NODE, SETTING_EXIT_NODE_LAN, SETTING_HOSTNAME,
+        SETTING_ADVERTISE_ROUTES, SETTING_ADVERTISE_TAGS, SETTING_AUTO_UPDATE, SETTING_EXIT_NODE, SETTING_EXIT_NODE_LAN, SETTING_HOSTNAME,
         SETTING_LOGIN_SERVER, SETTING_NETFILTER_MODE, SETTING_NICKNAME, SETTING_OPERATOR, SETTING_REPORT_POSTURE,
-        SETTING_SHIELDS_UP, SETTING_SNAT, SETTING_SSH, SETTING_STATEFUL,
+        SETTING_SHIELDS_UP, SETTING_SNAT, SETTING_SSH, SETTING_STATEFUL, SETTING_UPDATE_CHECK,
         SETTING_COUNT,
 };
 
@@ -34,6 +34,8 @@ enum err MUST_USE settings_apply(const struct settings *s, enum setting id, cons
         uint64_t *mask, struct diag *diag);
 /* The flag's value that these preferences amount to: "true", "false" or text. */
 void settings_text(const struct prefs *p, enum setting id, const struct status *st, struct buf *out);
+/* Says so if routes were mentioned that the machine does not forward. */
+void settings_warn(struct cli *cli, const struct flag *flags, const enum setting *ids, size_t count);
 bool setting_is_bool(enum setting id);
 const char *setting_flag(enum setting id);
 

@@ -18,6 +18,7 @@ struct up {
         size_t setting_flags, flag_count;
         const char *auth_key, *accept_risk;
         int64_t timeout_ns;
+        const char *qr_format;
         bool json, reset, force_reauth, qr, host_routes;
 
         struct arena arena;
@@ -37,11 +38,12 @@ static void make_flags(struct up *u)
 {
         settings_init(&u->settings);
         u->setting_flags = u->flag_count = settings_flags(&u->settings, u->is_login ? SETTINGS_LOGIN : SETTINGS_UP, u->flags, u->ids);
-        u->auth_key = u->accept_risk = "";
+        u->auth_key = u->accept_risk = u->qr_format = "";
         u->host_routes = true;
         add_flag(u, "auth-key", FLAG_TEXT, &u->auth_key, "key to log in with, or file:PATH that holds it");
         add_flag(u, "timeout", FLAG_DURATION, &u->timeout_ns, "longest wait, e.g. 30s; 0: for ever");
         add_flag(u, "qr", FLAG_BOOL, &u->qr, NULL);
+        add_flag(u, "qr-format", FLAG_TEXT, &u->qr_format, NULL);
         add_flag(u, "host-routes", FLAG_BOOL, &u->host_routes, NULL);
         if (u->is_login)
                 return;
@@ -380,6 +382,8 @@ static int run(struct cli *cli, const struct cli_verb *verb, bool is_login, int 
         if (!cli_get_status(cli, true, &u.arena, &u.st) || !cli_get_prefs(cli, &u.current))
                 goto out;
         u.status = connect(&u, any_flag);
+        if (u.status == 0)
+                settings_warn(cli, u.flags, u.ids, u.setting_flags);
         prefs_fini(&u.current);
         prefs_fini(&u.wanted);
 out:

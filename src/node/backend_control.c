@@ -189,6 +189,11 @@ void backend_set_live(struct backend *b, unsigned peers, unsigned derps, const s
                 backend_update_state(b);
 }
 
+const char *backend_warning(const struct backend *b, enum backend_warning which)
+{
+        return b->warnings[which];
+}
+
 void backend_set_warning(struct backend *b, enum backend_warning which, const char *text)
 {
         const char *old = b->warnings[which] ? b->warnings[which] : "";

@@ -171,8 +171,8 @@ enum err disk_save_state(const char *path, const struct state_map *m, struct dia
         if (!err)
                 err = replace_file(fd, name, buf_slice(&text), true);
         if (err)
-                diag_set(diag, err, "cannot write the state file %s: %s; logins will be lost at the next restart", path,
-                        err == ERR_SYS ? strerror(errno) : err_str(err));
+                diag_set(diag, err, "cannot write the state file %s: %s; make room for it or choose another with --state, or "
+                        "logins are lost at the next restart", path, err == ERR_SYS ? strerror(errno) : err_str(err));
         if (fd >= 0)
                 close(fd);
         buf_wipe(&text);

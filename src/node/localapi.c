@@ -372,6 +372,36 @@ static void get_user_profile(struct call *c)
         tailcfg_user_profile_write(&w, u);
 }
 
+static void answer_warning(struct call *c, const char *text)
+{
+        struct json_writer w = answer_json(c, NULL);
+
+        json_object_open(&w);
+        json_field_str(&w, "Warning", text ? text : "");
+        json_object_close(&w);
+}
+
+/* What `up` and `set` say of advertised routes that will not work. */
+static void get_ip_forwarding(struct call *c)
+{
+        answer_warning(c, backend_warning(c->b, WARN_FORWARDING));
+}
+
+/* Our own offload does not depend on the device's. */
+static void get_udp_gro(struct call *c)
+{
+        answer_warning(c, NULL);
+}
+
+static void get_so_mark(struct call *c)
+{
+        struct json_writer w = answer_json(c, NULL);
+
+        json_object_open(&w);
+        json_field_bool(&w, "UseSOMark", true);
+        json_object_close(&w);
+}
+
 /* Names that end in '/' match by prefix (spec 3.1). */
 static const struct endpoint {
         const char *name, *methods;
@@ -392,6 +422,9 @@ static const struct endpoint {
         { "dns-config", "GET", READ, get_dns_config },
         { "peer-by-id", "GET", READ, get_peer_by_id },
         { "user-profile", "GET", READ, get_user_profile },
+        { "check-ip-forwarding", "GET", READ, get_ip_forwarding },
+        { "check-udp-gro-forwarding", "GET", READ, get_udp_gro },
+        { "check-so-mark-in-use", "GET", READ, get_so_mark },
 };
 
 static const struct endpoint *find(struct slice name)

@@ -267,7 +267,7 @@ static void tun_opened(void *ctx, enum err e, const struct tun_device *dev, cons
         dataplane_ports(n->packets, &v4, &v6);
         log_info(&node_log, "packet path ready", "tun=%s mtu=%u udp4=%u udp6=%u", n->tun.name, n->options.mtu, v4, v6);
         if (n->options.port && v4 != n->options.port)
-                log_warn(&node_log, "the UDP port asked for is taken; another is used", "port=%u", v4);
+                log_warn(&node_log, "the UDP port asked for is taken; another is used", "asked=%u used=%u", n->options.port, v4);
         localapi_server_set_backend(n->api, n->backend);
         backend_run_first(n->backend, &now);
         net_timer_start(n->loop, &n->tick_timer, TICK_MS);

@@ -136,8 +136,11 @@ class Node:
         self.program.start()
         self.wait_ready()
 
+    def weft_command(self):
+        return [BUILD / "weft", f"--socket={self.socket}"]
+
     def weft(self, *arguments, check=True, timeout=60):
-        return self.host.run(BUILD / "weft", f"--socket={self.socket}", *arguments, check=check, timeout=timeout)
+        return self.host.run(*self.weft_command(), *arguments, check=check, timeout=timeout)
 
     def up(self, key, *flags, timeout=60):
         return self.weft("up", f"--login-server={self.control.url}", f"--auth-key={key}", *flags, timeout=timeout)

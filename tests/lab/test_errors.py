@@ -145,6 +145,31 @@ def test_full_disk(lab, tailnet):
         subprocess.run(["umount", small], check=True)
 
 
+def test_read_only_state(lab):
+    folder = lab.folder / "state"
+    folder.mkdir()
+    (folder / "tailscaled.state").write_text("{}")
+    done = lab.public_host("one", 20).run(
+        "unshare", "-m", "sh", "-c", f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && "
+        f"exec {BUILD}/weftd --statedir={folder} --socket={lab.folder}/s.sock --tun=weft0", check=False, timeout=20)
+    line = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "Read-only file system" in line and "--state" in line, done.stderr
+
+
+def test_data_port_taken(lab, tailnet):
+    """Another program has the port that was asked for: the node takes another, and says so."""
+    host = lab.public_host("one", 20)
+    holder = host.start("holder", [sys.executable, "-c", "import socket, time\n"
+                                   "for f, a in ((socket.AF_INET, ''), (socket.AF_INET6, '::')):\n"
+                                   " s = socket.socket(f, socket.SOCK_DGRAM)\n"
+                                   " if f == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)\n"
+                                   " s.bind((a, 41641)); globals()[f.name] = s\nprint('held', flush=True); time.sleep(600)"])
+    wait_until("the port", lambda: "held" in holder.output(), 10)
+    folder = lab.folder / "taken"
+    program = host.start("weftd", [BUILD / "weftd", f"--statedir={folder}", f"--socket={lab.folder}/p.sock", "--tun=weft0", "--port=41641"])
+    wait_until("a word about it", lambda: "is taken; another is used  asked=41641" in program.output(), 10)
+
+
 def as_nobody(script, node):
     """A Python script that a stranger runs against the node's socket."""
     for folder in (node.folder, node.host.lab.folder):

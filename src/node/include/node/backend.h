@@ -115,9 +115,14 @@ void backend_control_poll(struct backend *b, bool is_up, const struct now *now);
 /* Peers with a session, relays connected: Starting becomes Running. */
 void backend_set_live(struct backend *b, unsigned peers, unsigned derps, const struct now *now);
 
-enum backend_warning { WARN_CONTROL, WARN_ROUTER, WARN_STATE, WARN_SOCKET, WARN_RELAY, WARN_FIREWALL, WARN_FORWARDING, WARN_RESOLVER, WARN_DNS, WARN_COUNT };
+enum backend_warning {
+        WARN_CONTROL, WARN_ROUTER, WARN_STATE, WARN_SOCKET, WARN_RELAY, WARN_FIREWALL, WARN_FORWARDING, WARN_RESOLVER,
+        WARN_DNS, WARN_COUNT
+};
 /* A sentence for status and bus; NULL or "": all is well. */
 void backend_set_warning(struct backend *b, enum backend_warning which, const char *text);
+/* NULL: all is well. */
+const char *backend_warning(const struct backend *b, enum backend_warning which);
 
 /* Expiry of our key and of peers' keys, patience with a logout. When to call
  * backend_tick(), on the monotonic clock; TIME_NEVER. Changes with every call. */
