@@ -107,7 +107,7 @@ static const struct {
         { "acl_policy_path: x\n", "policy.path" },
         { "randomize_client_port: true\n", "randomizeClientPort" },
         { "oidc:\n  expiry: 90d\n", "node.expiry" },
-        { "log:\n  level: [\n", "not valid YAML" },
+        { "log:\n  level: [\n", "not valid YAML: line 27, column 1: " },
         { "taildrop:\n  enabled: perhaps\n", "taildrop.enabled" },
         { "unix_socket_permission: \"999\"\n", "unix_socket_permission" },
         { "policy:\n  mode: databse\n", "policy.mode" },
@@ -116,7 +116,7 @@ static const struct {
         { "derp:\n  server:\n    enabled: true\n", "stun_listen_addr" },
         { "node:\n  ephemeral:\n    inactivity_timeout: 30s\n", "inactivity_timeout" },
         { "trusted_proxies: [0.0.0.0/0]\n", "trusted_proxies" },
-        { "- a\n- b\n", "not valid YAML" },
+        { "- a\n- b\n", "not valid YAML: line 25, column 1: " },
 };
 
 static void mistakes_are_named(void **state)

@@ -1,7 +1,6 @@
 /* What libfyaml needs around it. */
 #include "yaml.h"
 
-#include "base/buf.h"
 #include "base/text.h"
 
 /* libfyaml 0.7.12 never returns from some directives ("%" and bytes that are no
@@ -23,23 +22,28 @@ static const char *objection(struct slice text)
         return NULL;
 }
 
-/* Keeps the first line of what the library complains about. */
-static void collect(struct fy_diag *d, void *user, const char *text, size_t len)
+/* The first complaint is the cause; the others follow from it. The library names the
+ * text by its address and draws a picture of the line: we keep position and sentence. */
+static void explain(struct fy_diag *errors, const char *name, struct diag *diag)
 {
-        struct buf *out = user;
-        struct slice line = slice_make(text, len);
+        void *at = NULL;
+        const struct fy_diag_error *e = errors ? fy_diag_errors_iterate(errors, &at) : NULL;
 
-        (void)d;
-        if (out->len == 0)
-                buf_append_slice(out, slice_trim(slice_first(line, slice_find(line, '\n'))));
+        if (!e)
+                (void)diag_set(diag, ERR_FORMAT, "%s is not valid YAML", name);
+        else if (e->line <= 0)
+                (void)diag_set(diag, ERR_FORMAT, "%s is not valid YAML: %s", name, e->msg);
+        else
+                (void)diag_set(diag, ERR_FORMAT, "%s is not valid YAML: line %d, column %d: %s", name, e->line,
+                        e->column, e->msg);
 }
 
 struct fy_document *yaml_open(const char *name, struct slice text, struct diag *diag)
 {
         const char *wrong = objection(text);
-        struct buf message = BUF_INIT(400);
-        struct fy_diag_cfg diag_cfg;
         struct fy_document *doc = NULL;
+        struct fy_diag_cfg diag_cfg;
+        struct fy_diag *errors;
 
         if (wrong) {
                 (void)diag_set(diag, ERR_FORMAT, "%s is not valid YAML: %s", name, wrong);
@@ -47,18 +51,15 @@ struct fy_document *yaml_open(const char *name, struct slice text, struct diag *
         }
         fy_diag_cfg_default(&diag_cfg);
         diag_cfg.fp = NULL;
-        diag_cfg.output_fn = collect;
-        diag_cfg.user = &message;
-        diag_cfg.colorize = false;
-        struct fy_diag *errors = fy_diag_create(&diag_cfg);
+        errors = fy_diag_create(&diag_cfg);
         if (errors) {
                 struct fy_parse_cfg cfg = { .diag = errors };
+                fy_diag_set_collect_errors(errors, true);
                 doc = fy_document_build_from_string(&cfg, (const char *)text.ptr, text.len);
         }
         if (!doc)
-                (void)diag_set(diag, ERR_FORMAT, "%s is not valid YAML: %s", name, buf_cstr(&message));
+                explain(errors, name, diag);
         fy_diag_destroy(errors);
-        buf_fini(&message);
         return doc;
 }
 
