@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "h2_session.h"
 #include "http_client_internal.h"
 
 enum {
@@ -291,31 +292,15 @@ static nghttp2_session *session_new(struct h2_client *h)
                 { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW },
                 { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, RESPONSE_HEAD_MAX },
         };
-        nghttp2_session_callbacks *callbacks = NULL;
-        nghttp2_option *option = NULL;
-        nghttp2_session *session = NULL;
+        static const struct h2_callbacks on = {
+                .on_header = on_header,
+                .on_frame = on_frame,
+                .on_data = on_data,
+                .on_close = on_close,
+        };
 
-        if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
-                goto out;
-        nghttp2_option_set_no_auto_window_update(option, 1);
-        nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-        nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
-        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
-        if (nghttp2_session_client_new2(&session, callbacks, h, option) != 0) {
-                session = NULL;
-                goto out;
-        }
-        if (nghttp2_submit_settings(
-                    session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(*settings)) != 0 ||
-                nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, CONN_WINDOW) != 0) {
-                nghttp2_session_del(session);
-                session = NULL;
-        }
-out:
-        nghttp2_option_del(option);
-        nghttp2_session_callbacks_del(callbacks);
-        return session;
+        return h2_session_new(nghttp2_session_client_new2, &on, h, settings, sizeof(settings) / sizeof(*settings),
+                CONN_WINDOW);
 }
 
 enum err h2_client_new(struct net_stream *s, void (*on_end)(void *ctx, enum err why, const struct diag *d),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "h2_session.h"
 #include "http_internal.h"
 
 enum {
@@ -550,32 +551,16 @@ static nghttp2_session *session_new(struct h2_conn *c)
                 { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW },
                 { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)limits(c)->header_bytes },
         };
-        nghttp2_session_callbacks *callbacks = NULL;
-        nghttp2_option *option = NULL;
-        nghttp2_session *session = NULL;
+        static const struct h2_callbacks on = {
+                .on_begin_headers = on_begin_headers,
+                .on_header = on_header,
+                .on_frame = on_frame,
+                .on_data = on_data,
+                .on_close = on_close,
+        };
 
-        if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
-                goto out;
-        nghttp2_option_set_no_auto_window_update(option, 1);
-        nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
-        nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-        nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
-        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
-        if (nghttp2_session_server_new2(&session, callbacks, c, option) != 0) {
-                session = NULL;
-                goto out;
-        }
-        if (nghttp2_submit_settings(
-                    session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(*settings)) != 0 ||
-                nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, CONN_WINDOW) != 0) {
-                nghttp2_session_del(session);
-                session = NULL;
-        }
-out:
-        nghttp2_option_del(option);
-        nghttp2_session_callbacks_del(callbacks);
-        return session;
+        return h2_session_new(nghttp2_session_server_new2, &on, c, settings, sizeof(settings) / sizeof(*settings),
+                CONN_WINDOW);
 }
 
 void h2_serve(struct http_server *srv, struct net_stream *s, void *conn_ctx)
