@@ -322,6 +322,9 @@ enum err config_check_serve(struct config *c, struct diag *diag)
         if (*c->listen_addr && config_listen_parse(slice_str(c->listen_addr), &addr) != OK)
                 return diag_set(diag, ERR_FORMAT, "listen_addr: \"%s\" is no address such as 0.0.0.0:8080",
                         c->listen_addr);
+        if (*c->metrics_listen_addr && config_listen_parse(slice_str(c->metrics_listen_addr), &addr) != OK)
+                return diag_set(diag, ERR_FORMAT, "metrics_listen_addr: \"%s\" is no address such as 127.0.0.1:9090",
+                        c->metrics_listen_addr);
         if (c->ephemeral_timeout_ns <= (int64_t)65 * 1000000000)
                 return diag_set(diag, ERR_RANGE, "node.ephemeral.inactivity_timeout must be more than 65s");
         return config_settings(c, &settings, diag);

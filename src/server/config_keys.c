@@ -9,7 +9,7 @@
 const struct config_key config_keys[] = {
         { "server_url", CONFIG_TEXT, CONFIG_DONE, AT(server_url), "", false },
         { "listen_addr", CONFIG_TEXT, CONFIG_DONE, AT(listen_addr), "", false },
-        { "metrics_listen_addr", CONFIG_TEXT, CONFIG_LATER, AT(metrics_listen_addr), "", false },
+        { "metrics_listen_addr", CONFIG_TEXT, CONFIG_DONE, AT(metrics_listen_addr), "", false },
         { "trusted_proxies", CONFIG_LIST, CONFIG_LATER, AT(trusted_proxies), NULL, false },
         { "noise.private_key_path", CONFIG_TEXT, CONFIG_DONE, AT(noise_key_path), "", true },
         { "prefixes.v4", CONFIG_TEXT, CONFIG_DONE, AT(prefix_v4), "", false },

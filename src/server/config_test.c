@@ -89,12 +89,12 @@ static void the_unknown_and_the_unsupported_are_named(void **state)
 
         (void)state;
         snprintf(text, sizeof(text),
-                "%smetrics_listen_addr: 127.0.0.1:9090\noidc:\n  issuer: https://x\nno_such_key: "
+                "%sacme_email: a@example.net\noidc:\n  issuer: https://x\nno_such_key: "
                 "1\ngrpc_listen_addr: x\n",
                 good);
         parse(&c, text, NULL);
         assert_true(warned(&c, "no_such_key"));
-        assert_true(warned(&c, "metrics_listen_addr, oidc.issuer"));
+        assert_true(warned(&c, "acme_email, oidc.issuer"));
         assert_false(warned(&c, "grpc"));
         config_fini(&c);
 }
@@ -116,6 +116,7 @@ static const struct {
         { "derp:\n  server:\n    enabled: true\n", "stun_listen_addr" },
         { "node:\n  ephemeral:\n    inactivity_timeout: 30s\n", "inactivity_timeout" },
         { "trusted_proxies: [0.0.0.0/0]\n", "trusted_proxies" },
+        { "metrics_listen_addr: everywhere\n", "metrics_listen_addr" },
         { "- a\n- b\n", "not valid YAML: line 25, column 1: " },
 };
 

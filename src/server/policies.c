@@ -249,6 +249,7 @@ enum err policy_enforce(struct server *s, struct slice text, int64_t since_us, b
                 return e;
         }
         policy_keep_text(s, text, since_us);
+        s->stats.policies++;
         s->policy_is_new = true;
         s->policy_pending = true;
         session_schedule_flush(s);

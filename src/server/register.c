@@ -148,6 +148,7 @@ struct node *register_new(struct tx *tx, struct store_node *row, const struct ca
         row->cap_version = c->cap_version;
         struct node *n = journal_put_node(tx, row);
         settle(tx, n, c);
+        tx->s->stats.registrations++;
         log_info(&server_log, "node registered", "node=%lld name=%s", (long long)n->id, name);
         return n;
 }
@@ -176,6 +177,7 @@ struct node *register_again(
         (void)journal_put_node(tx, row);
         settle(tx, n, c);
         change_mark(s, n, whole ? CHANGE_NODE : CHANGE_KEY);
+        s->stats.registrations++;
         log_info(&server_log, same_key ? "node registered again" : "node registered with a new key",
                 "node=%lld name=%.*s", (long long)n->id, SLICE_ARGS(n->row->given_name));
         return n;

@@ -174,6 +174,8 @@ static enum err start(struct serve *sv, struct diag *diag)
         if (e == OK)
                 e = serve_derp_start(sv, diag);
         if (e == OK)
+                e = serve_metrics_start(sv, diag);
+        if (e == OK)
                 e = listen_outer(sv, diag);
         if (e == OK)
                 e = listen_local(sv, diag);
@@ -192,6 +194,7 @@ static void stop(struct serve *sv)
                 net_signal_stop(sv->signals[i]);
         net_listener_close(sv->listener);
         net_listener_close(sv->unix_listener);
+        serve_metrics_stop(sv);
         serve_policy_stop(sv);
         serve_derp_stop(sv);
         net_timer_stop(sv->loop, &sv->deadline);

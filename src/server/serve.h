@@ -24,7 +24,9 @@ struct serve {
         struct secret_key noise_key;
         struct public_key noise_public;
         struct http_server *outer, *inner, *local; /* the world, inside Noise, the Unix socket */
-        struct net_listener *listener, *unix_listener;
+        struct http_server *metrics;
+        struct net_listener *listener, *unix_listener, *metrics_listener;
+        int64_t started_us; /* date */
         struct tls_server *tls;
         struct serve_derp *derp;
         struct timer deadline;      /* the engine's next one */
@@ -62,6 +64,8 @@ enum err MUST_USE serve_derp_start(struct serve *sv, struct diag *diag);
 void serve_derp_stop(struct serve *sv);
 /* Reads the files again; a mistake keeps the map that was. */
 void serve_derp_reload(struct serve *sv);
+/* The embedded relay's counters, if there is one, as Prometheus text. */
+void serve_derp_metrics(struct serve *sv, struct buf *out);
 /* True if the request was for the embedded relay and has been taken. */
 bool serve_derp_request(struct serve *sv, struct http_exchange *x);
 
@@ -88,6 +92,11 @@ void serve_policy_stop(struct serve *sv);
 /* Reads the file again; one with a mistake leaves the policy as it is. */
 void serve_policy_reload(struct serve *sv);
 
+/* --- serve_metrics.c: metrics_listen_addr ------------------------------------------------ */
+
+enum err MUST_USE serve_metrics_start(struct serve *sv, struct diag *diag);
+void serve_metrics_stop(struct serve *sv);
+
 /* --- serve_relay.c ----------------------------------------------------------------------- */
 
 struct serve_relay;
@@ -95,6 +104,7 @@ struct serve_relay;
 enum err MUST_USE serve_relay_start(struct serve *sv, struct serve_relay **out, struct diag *diag);
 void serve_relay_stop(struct serve_relay *r); /* NULL is fine */
 bool serve_relay_request(struct serve_relay *r, struct http_exchange *x);
+void serve_relay_metrics(struct serve_relay *r, struct buf *out);
 /* Adds the region that stands for us to the map. */
 enum err MUST_USE serve_relay_region(
         const struct serve_relay *r, struct derp_sources *src, struct diag *diag);

@@ -187,6 +187,12 @@ void serve_derp_reload(struct serve *sv)
         fetch_all(sv->derp);
 }
 
+void serve_derp_metrics(struct serve *sv, struct buf *out)
+{
+        if (sv->derp->relay)
+                serve_relay_metrics(sv->derp->relay, out);
+}
+
 bool serve_derp_request(struct serve *sv, struct http_exchange *x)
 {
         return serve_relay_request(sv->derp->relay, x);

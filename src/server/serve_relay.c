@@ -69,6 +69,8 @@ enum err serve_relay_start(struct serve *sv, struct serve_relay **out, struct di
         return e == OK ? start_stun(r, diag) : e;
 }
 
+void serve_relay_metrics(struct serve_relay *r, struct buf *out) { relay_io_metrics(r->io, "weft_relay_", out); }
+
 void serve_relay_stop(struct serve_relay *r)
 {
         if (!r)

@@ -19,7 +19,7 @@
 #include "server/cli.h"
 
 struct lab {
-        char folder[64], config[128], socket[128], url[64];
+        char folder[64], config[128], socket[128], url[64], metrics[64];
         pid_t server;
         struct net_loop *loop;
         struct arena arena;
@@ -77,6 +77,7 @@ static int lab_setup(void **state)
         snprintf(lab->config, sizeof(lab->config), "%s/config.yaml", lab->folder);
         snprintf(lab->socket, sizeof(lab->socket), "%s/control.sock", lab->folder);
         snprintf(lab->url, sizeof(lab->url), "http://127.0.0.1:%u", free_port(lab->loop));
+        snprintf(lab->metrics, sizeof(lab->metrics), "http://127.0.0.1:%u", free_port(lab->loop));
         FILE *f = fopen(lab->config, "w");
         if (!f)
                 return -1;
@@ -84,8 +85,9 @@ static int lab_setup(void **state)
                 "server_url: %s\nlisten_addr: %s\nnoise: {private_key_path: noise.key}\nprefixes: {v4: "
                 "100.64.0.0/10}\n"
                 "database: {type: sqlite, sqlite: {path: db.sqlite}}\n"
-                "dns: {base_domain: weft.test, override_local_dns: false}\nunix_socket: %s\n",
-                lab->url, lab->url + 7, lab->socket);
+                "dns: {base_domain: weft.test, override_local_dns: false}\nunix_socket: %s\n"
+                "metrics_listen_addr: %s\n",
+                lab->url, lab->url + 7, lab->socket, lab->metrics + 7);
         fclose(f);
         start_server(lab);
         return 0;
@@ -246,9 +248,53 @@ static void two_devices_hear_of_each_other(void **state)
         device_stop(&two);
 }
 
+struct page {
+        unsigned status;
+        struct buf text;
+};
+
+static void on_page(void *ctx, const struct http_fetch_result *result)
+{
+        struct page *p = ctx;
+
+        assert_int_equal(result->e, OK);
+        p->status = result->response.status;
+        buf_append_slice(&p->text, result->body);
+}
+
+static void prometheus_reads_metrics(void **state)
+{
+        static const struct http_fetch_events events = { .on_done = on_page };
+        static const struct {
+                const char *path, *text;
+                unsigned status;
+        } cases[] = {
+                { "/metrics", "\nweft_control_users 1\n", 200 },
+                { "/metrics", "\nweft_control_store_up 1\n", 200 },
+                { "/metrics", "\nprocess_resident_memory_bytes ", 200 },
+                { "/", "/metrics", 404 },
+        };
+        struct lab *lab = *state;
+
+        admin(lab, "POST", "/api/v1/user", "{\"name\":\"alice\"}");
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct page p = { .text = BUF_INIT(1 << 20) };
+                char url[128];
+                snprintf(url, sizeof(url), "%s%s", lab->metrics, cases[i].path);
+                struct http_fetch_options options = { .url = url, .method = "GET" };
+                assert_int_equal(http_fetch_start(lab->loop, &options, &events, &p, NULL), OK);
+                while (!p.status)
+                        net_loop_run_once(lab->loop, 100);
+                assert_int_equal(p.status, cases[i].status);
+                assert_non_null(strstr(buf_cstr(&p.text), cases[i].text));
+                buf_fini(&p.text);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(prometheus_reads_metrics, lab_setup, lab_teardown),
                 cmocka_unit_test_setup_teardown(two_devices_hear_of_each_other, lab_setup, lab_teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

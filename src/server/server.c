@@ -228,7 +228,13 @@ enum err server_health(struct server *s) { return store_check(s->store); }
 
 void server_count(const struct server *s, struct server_counts *out)
 {
-        *out = (struct server_counts){ s->tailnet.users.n, s->tailnet.nodes.n, 0, s->n_sessions };
+        *out = (struct server_counts){ .users = s->tailnet.users.n,
+                .nodes = s->tailnet.nodes.n,
+                .sessions = s->n_sessions,
+                .waiting = s->journal.n_held,
+                .since = s->stats };
+        list_each (it, &s->sessions)
+                out->blocked += container_of(it, const struct session, in_server)->blocked;
         for (size_t i = 0; i < s->tailnet.nodes.n; i++)
                 out->online += ((const struct node *)s->tailnet.nodes.items[i])->online;
 }

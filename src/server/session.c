@@ -16,6 +16,7 @@ static void session_send(struct session *ss, struct server_message *m)
 {
         struct server *s = ss->server;
 
+        s->stats.map_bytes += m->len;
         hold_message(s, ss, m);
         timer_arm(&s->timers, &ss->keepalive, s->now.mono_us + ss->keepalive_us);
 }
@@ -36,6 +37,7 @@ static bool send_full(struct session *ss)
         ss->needs_full = ss->compares_peers = false;
         mapper_note_full(s, ss->node, &ss->told);
         ss->cursor = s->tailnet.change_seq;
+        s->stats.full_maps++;
         session_send(ss, m);
         server_message_unref(m);
         return true;
@@ -190,8 +192,10 @@ static void session_flush(struct session *ss)
                 mapper_note_delta(s, ss->node, ss->cursor, &ss->told);
         ss->compares_peers = false;
         ss->cursor = s->tailnet.change_seq;
-        if (m->len)
+        if (m->len) {
+                s->stats.deltas++;
                 session_send(ss, m);
+        }
         server_message_unref(m);
 }
 

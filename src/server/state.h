@@ -177,6 +177,7 @@ struct server {
         struct list sessions;
         size_t n_sessions;
         struct flush flush;
+        struct server_stats stats;
         struct timer soft_timer, expiry_timer;
         int64_t expiry_scanned_us;
 };

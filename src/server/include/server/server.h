@@ -111,7 +111,14 @@ bool server_knows_node(const struct server *s, const struct public_key *node_key
 enum err MUST_USE server_health(struct server *s);
 
 struct server_counts {
-        size_t users, nodes, online, sessions;
+        size_t users, nodes, online;
+        size_t sessions, blocked; /* long polls; those whose reader is too slow */
+        size_t waiting;           /* answers and maps that wait for the disk */
+        struct server_stats {
+                uint64_t registrations; /* new nodes and old ones that came again */
+                uint64_t full_maps, deltas, map_bytes;
+                uint64_t policies; /* put in force */
+        } since; /* the start */
 };
 void server_count(const struct server *s, struct server_counts *out);
 
