@@ -119,14 +119,15 @@ static bool same_ip_treatment(const struct coalesce_item *item, const uint8_t *h
         return head[1] == b[1] && head[8] == b[8] && (head[6] & 0xe0) == (b[6] & 0xe0);
 }
 
-/* Acknowledgement, header length and options; the window may differ. */
+/* Acknowledgement, header length, window and options, as the kernel's own GRO asks:
+ * a window update inside a run would be lost. */
 static bool same_tcp_header(const struct coalesce_item *item, const uint8_t *head, const struct packet *p)
 {
         const uint8_t *a = head + item->l4_offset, *b = p->bytes.ptr + p->l4_offset;
         size_t options = item->header_len - item->l4_offset - 20u;
 
         return item->header_len == p->data_offset && memcmp(a + 8, b + 8, 4) == 0 &&
-               memcmp(a + 20, b + 20, options) == 0;
+               memcmp(a + 14, b + 14, 2) == 0 && memcmp(a + 20, b + 20, options) == 0;
 }
 
 static bool fits(const struct coalesce_item *item, const struct candidate *cand)
