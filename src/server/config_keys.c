@@ -93,7 +93,7 @@ const struct config_key config_keys[] = {
         { "dns.nameservers.split", CONFIG_SPLIT, CONFIG_DONE, AT(split), NULL, false },
         { "dns.search_domains", CONFIG_LIST, CONFIG_DONE, AT(search_domains), NULL, false },
         { "dns.extra_records", CONFIG_RECORDS, CONFIG_DONE, AT(extra_records), NULL, false },
-        { "dns.extra_records_path", CONFIG_TEXT, CONFIG_LATER, AT(extra_records_path), "", false },
+        { "dns.extra_records_path", CONFIG_TEXT, CONFIG_DONE, AT(extra_records_path), "", false },
 
         { "unix_socket", CONFIG_TEXT, CONFIG_DONE, AT(unix_socket), "/var/run/headscale/headscale.sock",
                 false },

@@ -36,7 +36,7 @@ static void write_full_head(
         };
 
         mapper_describe_self(s, viewer, a, &self);
-        mapper_dns_config(s->settings, a, &dns);
+        mapper_dns_config(s, a, &dns);
         json_object_open(w);
         tailcfg_map_response_write_members(w, &response);
         json_name(w, "DERPMap");

@@ -34,7 +34,7 @@ bool mapper_has_news(const struct server *s, const struct node *viewer, uint64_t
         const struct tailnet *t = &s->tailnet;
         const struct list *newest = t->changed.prev;
 
-        if (mapper_is_in_delta(viewer, cursor) || t->derp_seq > cursor)
+        if (mapper_is_in_delta(viewer, cursor) || t->derp_seq > cursor || t->dns_seq > cursor)
                 return true;
         if (t->n_tombstones && t->tombstones[(t->n_tombstones - 1) % N_TOMBSTONES].seq > cursor)
                 return true;
@@ -279,7 +279,7 @@ static bool says_anything(
 {
         const struct tailnet *t = &s->tailnet;
 
-        return news->count || t->derp_seq > cursor || (viewer && mapper_is_in_delta(viewer, cursor)) ||
+        return news->count || t->derp_seq > cursor || t->dns_seq > cursor || (viewer && mapper_is_in_delta(viewer, cursor)) ||
                (t->n_tombstones && t->tombstones[(t->n_tombstones - 1) % N_TOMBSTONES].seq > cursor);
 }
 
@@ -291,6 +291,7 @@ struct server_message *mapper_delta(struct server *s, struct view view, const st
         struct news_list news = collect(s, view, viewer, cursor, compare, &a);
         bool self = viewer && self_changed(viewer, cursor);
         struct tailcfg_node self_node;
+        struct tailcfg_dns_config dns;
         struct tailcfg_map_response response = {
                 .control_time = time_of_us(s->now.unix_us),
                 .user_profiles = profiles_of(s, self ? viewer : NULL, &news, &a),
@@ -301,6 +302,10 @@ struct server_message *mapper_delta(struct server *s, struct view view, const st
         if (self) {
                 mapper_describe_self(s, viewer, &a, &self_node);
                 response.node = &self_node;
+        }
+        if (s->tailnet.dns_seq > cursor) {
+                mapper_dns_config(s, &a, &dns);
+                response.dns_config = &dns;
         }
         if (!says_anything(s, viewer, &news, cursor)) {
                 m = message_of((struct slice){ 0 });

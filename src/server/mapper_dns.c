@@ -84,12 +84,12 @@ static void add_routes(
         out->routes = (struct tailcfg_dns_routes){ routes, n };
 }
 
-void mapper_dns_config(
-        const struct server_settings *settings, struct arena *a, struct tailcfg_dns_config *out)
+void mapper_dns_config(const struct server *s, struct arena *a, struct tailcfg_dns_config *out)
 {
+        const struct server_settings *settings = s->settings;
         struct slice *domains = ARENA_ARRAY(a, settings->n_search_domains + 1, struct slice);
         struct tailcfg_dns_record *records =
-                ARENA_ARRAY(a, settings->n_extra_records + 1, struct tailcfg_dns_record);
+                ARENA_ARRAY(a, s->n_records + 1, struct tailcfg_dns_record);
         size_t n = 0;
 
         *out = (struct tailcfg_dns_config){ .proxied = settings->magic_dns };
@@ -107,9 +107,9 @@ void mapper_dns_config(
         else
                 out->fallback_resolvers = global;
         add_routes(settings, a, out);
-        for (size_t i = 0; i < settings->n_extra_records; i++) {
-                const struct server_dns_record *r = &settings->extra_records[i];
+        for (size_t i = 0; i < s->n_records; i++) {
+                const struct server_dns_record *r = &s->records[i];
                 records[i] = (struct tailcfg_dns_record){ r->name, r->type, r->value };
         }
-        out->extra_records = (struct tailcfg_dns_records){ records, settings->n_extra_records };
+        out->extra_records = (struct tailcfg_dns_records){ records, s->n_records };
 }

@@ -67,7 +67,7 @@ static void reload_signal(void *ctx, int signum)
         struct diag diag;
 
         (void)signum;
-        log_info(&serve_log, "reading certificates, relay files and the policy again", NULL);
+        log_info(&serve_log, "reading certificates, relay files, the policy and extra DNS records again", NULL);
         if (sv->tls) {
                 struct tls_server_options options = { .cert_file = sv->config->tls_cert_path,
                         .key_file = sv->config->tls_key_path };
@@ -76,6 +76,7 @@ static void reload_signal(void *ctx, int signum)
         }
         serve_derp_reload(sv);
         serve_policy_reload(sv);
+        serve_records_reload(sv);
 }
 
 static enum err watch_signals(struct serve *sv, struct diag *diag)
@@ -172,6 +173,8 @@ static enum err start(struct serve *sv, struct diag *diag)
                 return diag_set(diag, ERR_NOMEM, "out of memory");
         e = serve_policy_start(sv, diag);
         if (e == OK)
+                e = serve_records_start(sv, diag);
+        if (e == OK)
                 e = serve_derp_start(sv, diag);
         if (e == OK)
                 e = serve_metrics_start(sv, diag);
@@ -195,7 +198,8 @@ static void stop(struct serve *sv)
         net_listener_close(sv->listener);
         net_listener_close(sv->unix_listener);
         serve_metrics_stop(sv);
-        serve_policy_stop(sv);
+        serve_file_unwatch(&sv->policy_watch);
+        serve_file_unwatch(&sv->records_watch);
         serve_derp_stop(sv);
         net_timer_stop(sv->loop, &sv->deadline);
         /* The engine answers every call that is open, so that no exchange is left for

@@ -15,6 +15,15 @@
 
 struct serve_derp;
 
+/* Of a file that may be replaced at any time; zero at the start. */
+struct file_watch {
+        struct net_loop *loop;
+        void (*changed)(void *ctx);
+        void *ctx;
+        struct net_watch *watch; /* of its folder */
+        struct timer quiet;      /* nothing happened there for a moment */
+};
+
 struct serve {
         struct config *config;
         struct server_settings settings;
@@ -33,8 +42,7 @@ struct serve {
         struct net_task store_news; /* posted from the store's thread */
         atomic_bool news_posted;
         struct net_signal *signals[4];
-        struct net_watch *policy_watch; /* of the folder of policy.path */
-        struct timer policy_timer;      /* it was quiet there for a moment */
+        struct file_watch policy_watch, records_watch;
 };
 
 extern const struct log serve_log;
@@ -88,9 +96,28 @@ void derp_map_write(const struct derp_sources *src, struct buf *json);
 
 /* Puts the file's policy in force and watches it. */
 enum err MUST_USE serve_policy_start(struct serve *sv, struct diag *diag);
-void serve_policy_stop(struct serve *sv);
 /* Reads the file again; one with a mistake leaves the policy as it is. */
 void serve_policy_reload(struct serve *sv);
+
+/* --- serve_records.c: dns.extra_records_path ------------------------------------------ */
+
+enum err MUST_USE serve_records_start(struct serve *sv, struct diag *diag);
+/* Reads the file again; one with a mistake leaves the records as they are. */
+void serve_records_reload(struct serve *sv);
+/* [{"name","type","value"}], in the arena. ERR_FORMAT, ERR_LIMIT with a sentence. */
+enum err MUST_USE records_parse(
+        struct slice text, struct arena *a, struct server_dns_record **out, size_t *count, struct diag *diag);
+
+/* --- serve_file.c -------------------------------------------------------------------- */
+
+/* Appends the whole file. key: of the configuration, for the sentence that says what
+ * is wrong. */
+enum err MUST_USE serve_file_read(const char *key, const char *path, struct buf *out, struct diag *diag);
+/* Calls changed() some moments after the file was written or replaced; perhaps also
+ * when another file in its folder was. */
+void serve_file_watch(struct file_watch *w, struct net_loop *loop, const char *path, void (*changed)(void *ctx),
+        void *ctx);
+void serve_file_unwatch(struct file_watch *w);
 
 /* --- serve_metrics.c: metrics_listen_addr ------------------------------------------------ */
 

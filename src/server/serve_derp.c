@@ -33,17 +33,8 @@ struct serve_derp {
 static enum err add_file(struct derp_sources *src, const char *path, struct diag *diag)
 {
         struct buf text = BUF_INIT(MAP_MAX);
-        uint8_t piece[4096];
-        size_t n;
-        FILE *f = fopen(path, "rbe");
+        enum err e = serve_file_read("derp.paths", path, &text, diag);
 
-        if (!f)
-                return diag_set(
-                        diag, err_from_errno(errno), "derp.paths: cannot read %s: %s", path, strerror(errno));
-        while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
-                buf_append(&text, piece, n);
-        fclose(f);
-        enum err e = buf_status(&text);
         if (e == OK)
                 e = derp_map_add_yaml(src, path, buf_slice(&text), diag);
         buf_fini(&text);

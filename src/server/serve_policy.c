@@ -1,12 +1,6 @@
 /* The policy file: read at start, on SIGHUP, and when it changes. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "policy_file.h"
 #include "serve.h"
-
-/* Editors and configuration tools write in several steps; they are over by then. */
-enum { QUIET_MS = 200 };
 
 static bool has_file(const struct serve *sv)
 {
@@ -60,42 +54,14 @@ void serve_policy_reload(struct serve *sv)
         serve_rearm(sv);
 }
 
-static void quiet(struct timer *timer, const struct now *now)
-{
-        (void)now;
-        serve_policy_reload(container_of(timer, struct serve, policy_timer));
-}
-
-static void changed(void *ctx)
-{
-        struct serve *sv = ctx;
-
-        net_timer_start(sv->loop, &sv->policy_timer, QUIET_MS);
-}
+static void changed(void *ctx) { serve_policy_reload(ctx); }
 
 enum err serve_policy_start(struct serve *sv, struct diag *diag)
 {
-        sv->policy_timer.fire = quiet;
         if (!has_file(sv))
                 return OK;
         enum err e = take_file(sv, false, diag);
-        if (e != OK)
-                return e;
-
-        char *folder = strdup(sv->config->policy_path);
-        if (!folder)
-                return diag_set(diag, ERR_NOMEM, "out of memory");
-        char *slash = strrchr(folder, '/');
-        if (slash)
-                slash[slash == folder] = '\0';
-        if (net_watch_start(sv->loop, slash ? folder : ".", changed, sv, &sv->policy_watch) != OK)
-                log_warn(&serve_log, "the policy file cannot be watched; send SIGHUP when it has changed", NULL);
-        free(folder);
-        return OK;
-}
-
-void serve_policy_stop(struct serve *sv)
-{
-        net_watch_stop(sv->policy_watch);
-        net_timer_stop(sv->loop, &sv->policy_timer);
+        if (e == OK)
+                serve_file_watch(&sv->policy_watch, sv->loop, sv->config->policy_path, changed, sv);
+        return e;
 }

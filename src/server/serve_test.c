@@ -63,6 +63,19 @@ static void stop_server(struct lab *lab, int signum)
                 assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void write_records(struct lab *lab, const char *text)
+{
+        char path[160], fresh[160];
+
+        snprintf(path, sizeof(path), "%s/records.json", lab->folder);
+        snprintf(fresh, sizeof(fresh), "%s/fresh.json", lab->folder);
+        FILE *f = fopen(fresh, "w");
+        assert_non_null(f);
+        fputs(text, f);
+        fclose(f);
+        assert_int_equal(rename(fresh, path), 0);
+}
+
 static int lab_setup(void **state)
 {
         struct lab *lab = calloc(1, sizeof(*lab));
@@ -85,10 +98,11 @@ static int lab_setup(void **state)
                 "server_url: %s\nlisten_addr: %s\nnoise: {private_key_path: noise.key}\nprefixes: {v4: "
                 "100.64.0.0/10}\n"
                 "database: {type: sqlite, sqlite: {path: db.sqlite}}\n"
-                "dns: {base_domain: weft.test, override_local_dns: false}\nunix_socket: %s\n"
+                "dns: {base_domain: weft.test, override_local_dns: false, extra_records_path: %s/records.json}\nunix_socket: %s\n"
                 "metrics_listen_addr: %s\n",
-                lab->url, lab->url + 7, lab->socket, lab->metrics + 7);
+                lab->url, lab->url + 7, lab->folder, lab->socket, lab->metrics + 7);
         fclose(f);
+        write_records(lab, "[{\"name\":\"first.example\",\"type\":\"A\",\"value\":\"100.64.0.1\"}]");
         start_server(lab);
         return 0;
 }
@@ -96,7 +110,7 @@ static int lab_setup(void **state)
 static int lab_teardown(void **state)
 {
         static const char *const files[] = { "config.yaml", "noise.key", "db.sqlite", "db.sqlite-wal",
-                "db.sqlite-shm", "db.sqlite-lock", "control.sock" };
+                "db.sqlite-shm", "db.sqlite-lock", "control.sock", "records.json" };
         struct lab *lab = *state;
         char path[160];
 
@@ -216,6 +230,48 @@ static void wait_until_sees(struct lab *lab, struct device *d, const char *name)
         fail_msg("%s is not seen: %s", name, d->problem);
 }
 
+static bool knows_record(const struct device *d, const char *name)
+{
+        const struct tailcfg_dns_config *dns = netmap_dns(d->netmap);
+
+        for (size_t i = 0; dns && i < dns->extra_records.count; i++) {
+                if (slice_is(dns->extra_records.items[i].name, name))
+                        return true;
+        }
+        return false;
+}
+
+static void wait_until_knows(struct lab *lab, struct device *d, const char *name)
+{
+        for (int i = 0; i < 200; i++) {
+                if (knows_record(d, name))
+                        return;
+                net_loop_run_once(lab->loop, 50);
+        }
+        fail_msg("%s is not known: %s", name, d->problem);
+}
+
+/* The file is replaced; one with a mistake changes nothing. */
+static void records_follow_their_file(void **state)
+{
+        struct lab *lab = *state;
+        struct device d;
+
+        admin(lab, "POST", "/api/v1/user", "{\"name\":\"alice\"}");
+        const struct value *reply = admin(lab, "POST", "/api/v1/preauthkey", "{\"user\":\"1\"}");
+        device_start(lab, &d, "one",
+                arena_cstr(&lab->arena, value_text(value_get(reply, "preAuthKey"), "key")));
+        wait_until_knows(lab, &d, "first.example");
+        write_records(lab, "[{\"name\":\"second.example\",\"type\":\"A\",\"value\":\"100.64.0.2\"}]");
+        wait_until_knows(lab, &d, "second.example");
+        assert_false(knows_record(&d, "first.example"));
+        write_records(lab, "[{\"name\":");
+        for (int i = 0; i < 20; i++)
+                net_loop_run_once(lab->loop, 50);
+        assert_true(knows_record(&d, "second.example"));
+        device_stop(&d);
+}
+
 static void two_devices_hear_of_each_other(void **state)
 {
         struct lab *lab = *state;
@@ -295,6 +351,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(prometheus_reads_metrics, lab_setup, lab_teardown),
+                cmocka_unit_test_setup_teardown(records_follow_their_file, lab_setup, lab_teardown),
                 cmocka_unit_test_setup_teardown(two_devices_hear_of_each_other, lab_setup, lab_teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

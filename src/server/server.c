@@ -153,6 +153,8 @@ struct server *server_new(const struct server_settings *settings, struct store *
         s->store = store;
         s->rng = rng;
         s->now = *now;
+        s->records = settings->extra_records;
+        s->n_records = settings->n_extra_records;
         s->flush.timer.fire = flush_due;
         s->soft_timer.fire = soft_due;
         s->expiry_timer.fire = expiry_scan;
@@ -192,6 +194,7 @@ void server_free(struct server *s)
         policy_state_free(s->policy);
         free((void *)s->policy_text.ptr);
         free((void *)s->derp_map.ptr);
+        arena_fini(&s->records_arena);
         free(s);
 }
 
@@ -214,6 +217,40 @@ enum err server_set_derp_map(struct server *s, const struct now *now, struct sli
         free((void *)s->derp_map.ptr);
         s->derp_map = slice_make(copy, json.len);
         change_mark_common(s, &s->tailnet.derp_seq);
+        return OK;
+}
+
+static bool same_records(const struct server *s, const struct server_dns_record *records, size_t n)
+{
+        bool same = n == s->n_records;
+
+        for (size_t i = 0; same && i < n; i++)
+                same = slice_equal(records[i].name, s->records[i].name) &&
+                       slice_equal(records[i].type, s->records[i].type) &&
+                       slice_equal(records[i].value, s->records[i].value);
+        return same;
+}
+
+enum err server_set_extra_records(
+        struct server *s, const struct now *now, const struct server_dns_record *records, size_t n)
+{
+        struct arena a = ARENA_INIT(64 << 20);
+        struct server_dns_record *copy = ARENA_ARRAY(&a, n + 1, struct server_dns_record);
+
+        s->now = *now;
+        for (size_t i = 0; copy && i < n; i++)
+                copy[i] = (struct server_dns_record){ arena_copy(&a, records[i].name),
+                        arena_copy(&a, records[i].type), arena_copy(&a, records[i].value) };
+        if (arena_failed(&a) || same_records(s, records, n)) {
+                enum err e = arena_failed(&a) ? ERR_NOMEM : OK;
+                arena_fini(&a);
+                return e;
+        }
+        arena_fini(&s->records_arena);
+        s->records_arena = a;
+        s->records = copy;
+        s->n_records = n;
+        change_mark_common(s, &s->tailnet.dns_seq);
         return OK;
 }
 

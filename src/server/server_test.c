@@ -484,6 +484,32 @@ static void large_maps_come_in_shared_chunks(void **state)
         world_fini(&w);
 }
 
+static void extra_records_are_told_once(void **state)
+{
+        const struct server_dns_record record = { SLICE_LIT("extra.example.net"), SLICE_LIT("A"),
+                SLICE_LIT("100.64.0.9") };
+        struct world w;
+        struct client a, b;
+
+        (void)state;
+        two_nodes(&w, &a, &b);
+        for (int i = 0; i < 2; i++) { /* the second time they are no news */
+                assert_int_equal(server_set_extra_records(w.server, &w.now, &record, 1), OK);
+                world_pass(&w, TIME_S(1));
+                assert_int_equal(a.messages, 1);
+                assert_int_equal(b.messages, 1);
+        }
+        assert_true(has(&a.stream, "\"DNSConfig\":{"));
+        assert_true(has(&a.stream, "\"Name\":\"extra.example.net\""));
+        assert_false(has(&a.stream, "PacketFilter"));
+        assert_int_equal(server_set_extra_records(w.server, &w.now, NULL, 0), OK);
+        buf_clear(&a.stream);
+        world_pass(&w, TIME_S(1));
+        assert_true(has(&a.stream, "\"DNSConfig\":{"));
+        assert_false(has(&a.stream, "extra.example.net"));
+        two_nodes_end(&w, &a, &b);
+}
+
 /* Many sessions are told in parts; a change between two parts reaches everybody, too. */
 static void a_change_amid_a_round_reaches_all(void **state)
 {
@@ -543,6 +569,7 @@ int main(void)
                 cmocka_unit_test(tags_make_a_node_nobodys),
                 cmocka_unit_test(an_approved_route_moves_to_who_is_there),
                 cmocka_unit_test(large_maps_come_in_shared_chunks),
+                cmocka_unit_test(extra_records_are_told_once),
                 cmocka_unit_test(a_change_amid_a_round_reaches_all),
         };
         log_set_level(LOG_ERROR);

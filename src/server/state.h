@@ -121,7 +121,7 @@ struct tailnet {
         struct list changed; /* nodes by changed_seq */
         struct tombstone tombstones[N_TOMBSTONES];
         uint64_t n_tombstones; /* ever; the ring holds the last ones */
-        uint64_t derp_seq, policy_seq;
+        uint64_t derp_seq, policy_seq, dns_seq;
         struct peer_chunk *chunks;
         size_t n_chunks;
 
@@ -174,6 +174,9 @@ struct server {
         struct tailnet tailnet;
         struct journal journal;
         struct slice derp_map; /* JSON, owned */
+        struct arena records_arena;
+        const struct server_dns_record *records; /* DNS, besides the nodes' names */
+        size_t n_records;
         struct list sessions;
         size_t n_sessions;
         struct flush flush;
@@ -431,8 +434,7 @@ bool mapper_is_mass_change(const struct server *s, uint64_t cursor);
 bool mapper_lost_removals(const struct server *s, uint64_t cursor);
 
 /* mapper_dns.c: arrays in the arena. */
-void mapper_dns_config(
-        const struct server_settings *settings, struct arena *a, struct tailcfg_dns_config *out);
+void mapper_dns_config(const struct server *s, struct arena *a, struct tailcfg_dns_config *out);
 /* "label.base." or "label." */
 struct slice mapper_fqdn(const struct server_settings *settings, struct arena *a, struct slice label);
 

@@ -97,6 +97,10 @@ void server_call_writable(struct server *s, const struct now *now, struct server
 
 /* The DERP map as JSON text, checked by the caller; told to every node. ERR_NOMEM. */
 enum err MUST_USE server_set_derp_map(struct server *s, const struct now *now, struct slice json);
+/* Names that nodes resolve besides their own, in place of those of the settings; copied.
+ * Told to every node if they differ from what was. ERR_NOMEM. */
+enum err MUST_USE server_set_extra_records(
+        struct server *s, const struct now *now, const struct server_dns_record *records, size_t n);
 /* Puts the policy of this HuJSON text in force (empty: none, everything is allowed) and
  * tells the nodes. ERR_FORMAT or ERR_EXISTS: it is none; ERR_DENIED: its tests fail (only
  * with tests_must_pass); ERR_NOMEM. Then the old one stays, and errors says why. */
