@@ -1,5 +1,6 @@
 """MagicDNS: names of the tailnet, names of others, and the system's settings."""
 
+import os
 import random
 import sys
 
@@ -165,3 +166,23 @@ def test_cleanup_gives_the_file_back(lab, tailnet):
     assert "100.100.100.100" in host.resolv_conf.read_text()
     host.run(BUILD / "weftd", "--cleanup")
     assert host.resolv_conf.read_text() == "# mine\n"
+
+
+def test_systemd_resolved_is_told(lab, tailnet):
+    """Where it answers the system's questions: its file stays, and it is asked to send us the tailnet's names."""
+    tools, calls = lab.folder / "tools", lab.folder / "calls"
+    tools.mkdir()
+    (tools / "resolvectl").write_text(f"#!/bin/sh\necho \"$@\" >> {calls}\n")
+    (tools / "resolvectl").chmod(0o755)
+    calls.write_text("")
+    host = lab.public_host("one", 20)
+    host.resolv_conf.write_text("nameserver 127.0.0.53\n")
+    node = Node(host, tailnet, env={"PATH": f"{tools}:{os.environ['PATH']}"})
+    node.up(tailnet.key)
+    wait_until("the calls", lambda: "default-route" in calls.read_text(), 10)
+    servers, domains, default = calls.read_text().splitlines()
+    assert servers == "dns weft0 100.100.100.100" and default == "default-route weft0 false"
+    assert domains.startswith(f"domain weft0 {BASE_DOMAIN} ") and " ~127.100.in-addr.arpa" in domains and "~. " not in domains
+    node.weft("down")
+    wait_until("the last call", lambda: calls.read_text().splitlines()[-1] == "revert weft0", 10)
+    assert host.resolv_conf.read_text() == "nameserver 127.0.0.53\n"
