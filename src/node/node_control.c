@@ -72,6 +72,11 @@ static void on_poll(void *ctx, bool is_up)
         node_touch(n);
 }
 
+static void on_ping(void *ctx, uint64_t ping_id, struct slice type, const struct ip_addr *ip)
+{
+        node_ping_for_control(ctx, ping_id, type, ip);
+}
+
 static const struct control_calls control_calls = {
         .login_changed = on_login_changed,
         .auth_url = on_auth_url,
@@ -81,6 +86,7 @@ static const struct control_calls control_calls = {
         .refused = on_refused,
         .netmap_changed = on_netmap,
         .poll_changed = on_poll,
+        .ping = on_ping,
 };
 
 /* ---- from the backend to control ---------------------------------------------------- */

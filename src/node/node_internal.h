@@ -57,8 +57,10 @@ struct tsmp_ping {
 };
 
 struct node_ping {
-        uint64_t token; /* of the LocalAPI request */
-        struct public_key key;
+        uint64_t token; /* of the request */
+        struct public_key key; /* zero: nobody's */
+        struct ip_addr ip;
+        enum localapi_ping_type type;
 };
 
 /* The address of one relay being looked up. */
@@ -212,6 +214,8 @@ void node_fill_self(void *ctx, struct arena *arena, struct status_peer *out);
 void node_tell_disco_key(struct node *n, const struct public_key *peer);
 void node_tsmp_pong(struct node *n, const uint8_t token[static 8]);
 void node_tsmp_expire(struct node *n, const struct now *now);
+/* The control server wants to know; types that we do not have get no answer. */
+void node_ping_for_control(struct node *n, uint64_t ping_id, struct slice type, const struct ip_addr *ip);
 void node_ping_result(struct node *n, const struct path_ping_result *r);
 
 #endif

@@ -85,10 +85,48 @@ void node_fill_self(void *ctx, struct arena *arena, struct status_peer *out)
 
 /* ---- pings ------------------------------------------------------------------------- */
 
+/* Tokens of pings that the control server asked for; others are the LocalAPI's. */
+#define CONTROL_PING ((uint64_t)1 << 63)
+
+static struct node_ping *recall(struct node *n, uint64_t token)
+{
+        for (size_t i = 0; i < PATH_USER_PINGS_MAX; i++)
+                if (n->pings[i].token == token)
+                        return &n->pings[i];
+        return NULL;
+}
+
+static void answer_control(struct node *n, uint64_t token, const struct localapi_ping_result *r)
+{
+        const struct now now = node_now(n);
+        const struct node_ping *asked = recall(n, token);
+        char ip[IP_TEXT_MAX];
+
+        if (!n->control || !asked)
+                return;
+        ip_format(&asked->ip, ip);
+        const struct tailcfg_ping_response response = {
+                .type = asked->type == PING_TSMP ? SLICE_LIT("TSMP") : SLICE_LIT("disco"),
+                .ip = slice_str(ip),
+                .node_ip = r->node_ip,
+                .node_name = r->node_name,
+                .err = r->err,
+                .latency_seconds = (double)r->latency_us / 1e6,
+                .endpoint = r->endpoint,
+                .derp_region_id = r->derp_region,
+                .derp_region_code = r->derp_code,
+                .is_local_ip = r->is_local_ip,
+        };
+        control_client_ping_reply(control_io_client(n->control), &now, token & ~CONTROL_PING, &response);
+        node_touch(n);
+}
+
 /* A node that stops ends the pings of its engine after the LocalAPI and its askers have gone. */
 static void answer(struct node *n, uint64_t token, struct localapi_ping_result *r)
 {
-        if (n->api)
+        if (token & CONTROL_PING)
+                answer_control(n, token, r);
+        else if (n->api)
                 localapi_server_pong(n->api, token, r);
 }
 
@@ -97,6 +135,13 @@ static void answer_error(struct node *n, uint64_t token, const char *text)
         struct localapi_ping_result r = { .err = slice_str(text) };
 
         answer(n, token, &r);
+}
+
+/* The control server is told of pongs and mistakes only (spec/control.md 5.2). */
+static void answer_timeout(struct node *n, uint64_t token, const char *text)
+{
+        if (!(token & CONTROL_PING))
+                answer_error(n, token, text);
 }
 
 static const struct tailcfg_node *owner_of_ip(const struct netmap *nm, const struct ip_addr *ip)
@@ -112,10 +157,11 @@ static const struct tailcfg_node *owner_of_ip(const struct netmap *nm, const str
         return node;
 }
 
-static void fill_target(const struct node *n, const struct public_key *key, char ip[static IP_TEXT_MAX],
-        struct localapi_ping_result *out)
+/* Whom the ping was for, if that is not forgotten. */
+static void fill_target(struct node *n, uint64_t token, char ip[static IP_TEXT_MAX], struct localapi_ping_result *out)
 {
-        const struct tailcfg_node *node = netmap_peer_by_key(backend_netmap(n->backend), key);
+        const struct node_ping *asked = recall(n, token);
+        const struct tailcfg_node *node = asked ? netmap_peer_by_key(backend_netmap(n->backend), &asked->key) : NULL;
         struct slice name, rest;
 
         if (!node)
@@ -127,20 +173,6 @@ static void fill_target(const struct node *n, const struct public_key *key, char
                 name = node->hostinfo ? node->hostinfo->hostname : name;
         out->node_name = name;
         out->node_ip = slice_str(ip);
-}
-
-/* Whom a ping was for. A ring: what was asked long ago is of no interest. */
-static void remember(struct node *n, uint64_t token, const struct public_key *key)
-{
-        n->pings[n->next_ping++ % PATH_USER_PINGS_MAX] = (struct node_ping){ token, *key };
-}
-
-static const struct public_key *recall(const struct node *n, uint64_t token)
-{
-        for (size_t i = 0; i < PATH_USER_PINGS_MAX; i++)
-                if (n->pings[i].token == token)
-                        return &n->pings[i].key;
-        return NULL;
 }
 
 /* A message to the node with that address, from our address of its family.
@@ -205,9 +237,7 @@ void node_tsmp_pong(struct node *n, const uint8_t token[static 8])
                         continue;
                 p->in_use = false;
                 r.latency_us = node_now(n).mono_us - p->sent_us;
-                const struct public_key *key = recall(n, p->request);
-                if (key)
-                        fill_target(n, key, ip, &r);
+                fill_target(n, p->request, ip, &r);
                 answer(n, p->request, &r);
                 return;
         }
@@ -220,7 +250,7 @@ void node_tsmp_expire(struct node *n, const struct now *now)
                 if (!p->in_use || now->mono_us - p->sent_us < TSMP_PATIENCE_US)
                         continue;
                 p->in_use = false;
-                answer_error(n, p->request, "no answer");
+                answer_timeout(n, p->request, "no answer");
         }
 }
 
@@ -229,14 +259,14 @@ void node_ping_result(struct node *n, const struct path_ping_result *p)
         const struct tailcfg_derp_map *map = netmap_derp_map(backend_netmap(n->backend));
         struct localapi_ping_result r = { .latency_us = p->latency_us, .derp_region = p->derp_region };
         char endpoint[IP_TEXT_MAX], ip[IP_TEXT_MAX] = "";
-        const struct public_key *key = recall(n, p->token);
 
-        if (p->status) {
-                answer_error(n, p->token, p->status == ERR_TIMEOUT ? "timed out" : err_str(p->status));
+        if (p->status == ERR_TIMEOUT)
+                answer_timeout(n, p->token, "timed out");
+        else if (p->status)
+                answer_error(n, p->token, err_str(p->status));
+        if (p->status)
                 return;
-        }
-        if (key)
-                fill_target(n, key, ip, &r);
+        fill_target(n, p->token, ip, &r);
         if (ip_valid(&p->udp.ip)) {
                 ip_port_format(&p->udp, endpoint);
                 r.endpoint = slice_str(endpoint);
@@ -263,17 +293,17 @@ static const char *refusal(enum err e)
         return "no path to ask on yet";
 }
 
-static void begin_ping(void *ctx, struct localapi_ping *ping, const struct ip_addr *ip, enum localapi_ping_type type,
-        size_t size)
+static void begin_ping(struct node *n, uint64_t token, const struct ip_addr *ip, enum localapi_ping_type type, size_t size)
 {
-        struct node *n = ctx;
         const struct now now = node_now(n);
         const struct netmap *nm = backend_netmap(n->backend);
-        const uint64_t token = localapi_ping_token(ping);
         const struct tailcfg_node *target = owner_of_ip(nm, ip);
         char text[IP_TEXT_MAX], why[128];
 
         ip_format(ip, text);
+        /* A ring: what was asked long ago is of no interest. */
+        struct node_ping *asked = &n->pings[n->next_ping++ % PATH_USER_PINGS_MAX];
+        *asked = (struct node_ping){ .token = token, .ip = *ip, .type = type };
         if (!n->engine_on) {
                 answer_error(n, token, "the node is not running");
         } else if (!target) {
@@ -286,7 +316,7 @@ static void begin_ping(void *ctx, struct localapi_ping *ping, const struct ip_ad
                 r.node_name = target->name;
                 answer(n, token, &r);
         } else {
-                remember(n, token, &target->key);
+                asked->key = target->key;
                 enum err err = OK;
                 if (type == PING_TSMP)
                         ping_tsmp(n, token, ip);
@@ -296,6 +326,22 @@ static void begin_ping(void *ctx, struct localapi_ping *ping, const struct ip_ad
                         answer_error(n, token, refusal(err));
                 node_touch(n);
         }
+}
+
+static void ping_for_user(void *ctx, struct localapi_ping *ping, const struct ip_addr *ip, enum localapi_ping_type type,
+        size_t size)
+{
+        begin_ping(ctx, localapi_ping_token(ping), ip, type, size);
+}
+
+void node_ping_for_control(struct node *n, uint64_t ping_id, struct slice type, const struct ip_addr *ip)
+{
+        if (slice_is(type, "disco"))
+                begin_ping(n, ping_id | CONTROL_PING, ip, PING_DISCO, 0);
+        else if (slice_is(type, "TSMP"))
+                begin_ping(n, ping_id | CONTROL_PING, ip, PING_TSMP, 0);
+        else
+                log_debug(&node_log, "the control server asks for a ping of unknown kind", NULL);
 }
 
 static void engine_counts(void *ctx, struct notify_engine *out)
@@ -313,4 +359,4 @@ static void engine_counts(void *ctx, struct notify_engine *out)
         };
 }
 
-const struct localapi_server_ops node_api_ops = { .ping = begin_ping, .engine_counts = engine_counts };
+const struct localapi_server_ops node_api_ops = { .ping = ping_for_user, .engine_counts = engine_counts };

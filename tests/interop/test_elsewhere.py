@@ -87,6 +87,19 @@ def test_ping_request(place):
     assert place.control.call("POST", "/ping", node=place.key("weft1")) == "HEAD"
 
 
+@pytest.mark.parametrize("kind", ["disco", "TSMP"])
+def test_ping_request_with_types(place, kind):
+    """The node is to ping a peer, and to tell how that went."""
+    def told_of(ip):
+        return json.loads(place.control.call("POST", "/ping", node=place.key("weft1"), types=kind, ip=ip).removeprefix("POST"))
+    target = place.off1.address()
+    place.weft1.host.run("ping", "-c1", "-W10", target)
+    told = told_of(target)
+    assert (told["Type"], told["IP"], told["NodeIP"], told["NodeName"]) == (kind, target, target, "off1")
+    assert told["LatencySeconds"] > 0 and not told.get("Err")
+    assert "100.64.99.99" in told_of("100.64.99.99")["Err"]
+
+
 def test_c2n_request(place):
     assert place.control.call("POST", "/c2n", body="hello", node=place.key("weft1")) == "hello"
 
@@ -170,11 +183,6 @@ def pending(feature):
 
 @pending("resolver for MagicDNS")
 def test_names_resolve_on_weftd(generation):
-    pass
-
-
-@pending("pings of peers that the server asks for")
-def test_ping_request_with_types(generation):
     pass
 
 
