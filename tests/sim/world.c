@@ -4,7 +4,9 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "sim.h"
 
 enum {
@@ -49,6 +51,15 @@ void world_fail(struct world *w, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(w->failure, sizeof(w->failure), fmt, ap);
         va_end(ap);
+}
+
+/* The engines' logs, in the world's time. */
+static void say_log(void *ctx, enum log_level level, const char *line)
+{
+        const char *text = strchr(line, ' '); /* after the real time */
+
+        (void)level;
+        world_say(ctx, "  %s", text ? text + 1 : line);
 }
 
 void world_say(const struct world *w, const char *fmt, ...)
@@ -243,10 +254,13 @@ bool world_live(struct world *w, uint64_t seed, bool is_verbose)
         put_le64(hash_key, seed);
         hash_set_key(hash_key);
         rng_seed(&w->rng, seed);
+        if (is_verbose)
+                log_set_sink(say_log, w);
         draw_fate(w);
         boot(w);
         world_live_until(w, TIME_S(TROUBLE_S + CALM_S));
         world_judge(w);
         bury(w);
+        log_set_sink(NULL, NULL);
         return !w->failure[0];
 }
