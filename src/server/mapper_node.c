@@ -290,3 +290,29 @@ void mapper_write_ssh(struct server *s, const struct node *n, struct json_writer
         json_name(w, "SSHPolicy");
         policy_state_write_ssh(s->policy, n->id, s->settings->server_url, w);
 }
+
+uint64_t mapper_digest(struct server *s, const struct node *n, enum change what)
+{
+        struct arena a = ARENA_INIT(16 << 20);
+        struct buf json = BUF_INIT(MESSAGE_MAX);
+        struct tailcfg_node self;
+        struct json_writer w;
+        uint64_t digest = 0;
+
+        json_writer_init(&w, &json, NULL);
+        json_object_open(&w);
+        if (what == CHANGE_FILTER) {
+                mapper_write_filter(s, n, &a, &w);
+        } else if (what == CHANGE_SSH) {
+                mapper_write_ssh(s, n, &w);
+        } else {
+                mapper_describe_self(s, n, &a, &self);
+                json_name(&w, "Node");
+                tailcfg_node_write(&w, &self);
+        }
+        if (!arena_failed(&a) && buf_status(&json) == OK)
+                digest = hash_bytes(buf_slice(&json));
+        buf_fini(&json);
+        arena_fini(&a);
+        return digest;
+}

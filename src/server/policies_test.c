@@ -102,7 +102,35 @@ static void a_new_port_is_told_to_whom_it_opens_and_nobody_else(void **state)
         assert_true(has(&t.srv.stream, "\"Ports\":{\"First\":80,\"Last\":80}"));
         assert_false(has(&t.srv.stream, "\"PeersChanged\""));
         assert_false(has(&t.srv.stream, "\"PeersRemoved\""));
-        assert_false(has(&t.a.stream, "\"PeersChanged\""));
+        assert_int_equal(t.a.messages, 0);
+        assert_int_equal(t.b.messages, 0);
+        end(&t);
+}
+
+/* What a node was told in between by other ways counts as well. */
+static void an_attribute_comes_and_goes(void **state)
+{
+        static const char with[] = "{\"nodeAttrs\":[{\"target\":[\"alice@\"],\"attr\":[\"x-test\"]}]}";
+        struct tailnet_of_three t;
+
+        (void)state;
+        begin(&t, "{}");
+        for (int i = 0; i < 2; i++) {
+                forget(&t);
+                assert_int_equal(set_policy(&t.w, with, NULL), 200);
+                world_pass(&t.w, TIME_S(1));
+                assert_int_equal(t.a.messages, 1);
+                assert_int_equal(t.srv.messages, 0);
+                assert_true(has(&t.a.stream, "\"x-test\":null"));
+                assert_int_equal(admin(&t.w, "POST", "/api/v1/node/1/rename/other", "", NULL), 200);
+                world_pass(&t.w, TIME_S(1));
+                forget(&t);
+                assert_int_equal(set_policy(&t.w, "{}", NULL), 200);
+                world_pass(&t.w, TIME_S(1));
+                assert_int_equal(t.a.messages, 1);
+                assert_true(has(&t.a.stream, "\"Node\":{"));
+                assert_false(has(&t.a.stream, "x-test"));
+        }
         end(&t);
 }
 
@@ -354,6 +382,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(only_who_may_talk_is_seen),
                 cmocka_unit_test(a_new_port_is_told_to_whom_it_opens_and_nobody_else),
+                cmocka_unit_test(an_attribute_comes_and_goes),
                 cmocka_unit_test(peers_come_into_sight_and_go_out_of_it),
                 cmocka_unit_test(a_tag_moves_a_node),
                 cmocka_unit_test(a_bad_policy_changes_nothing),

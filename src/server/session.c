@@ -21,6 +21,33 @@ static void session_send(struct session *ss, struct server_message *m)
         timer_arm(&s->timers, &ss->keepalive, s->now.mono_us + ss->keepalive_us);
 }
 
+static void note_known(struct session *ss)
+{
+        for (enum change what = CHANGE_SELF; what < N_CHANGES; what++)
+                ss->known[what - CHANGE_SELF] = mapper_digest(ss->server, ss->node, what);
+}
+
+/* A new policy touches many nodes and changes little for most: what the node was told
+ * already is no news. A node has one session, so nobody else waits to hear it. */
+static void drop_known(struct session *ss)
+{
+        struct node *n = ss->node;
+
+        for (enum change what = CHANGE_NODE; what < CHANGE_SELF; what++) {
+                if (n->seq[what] > ss->cursor) /* it may be told of itself in any case */
+                        ss->known[0] = 0;
+        }
+        for (enum change what = CHANGE_SELF; what < N_CHANGES; what++) {
+                uint64_t *known = &ss->known[what - CHANGE_SELF];
+                if (n->seq[what] <= ss->cursor)
+                        continue;
+                uint64_t digest = mapper_digest(ss->server, n, what);
+                if (digest && digest == *known)
+                        n->seq[what] = 0;
+                *known = digest;
+        }
+}
+
 /* False: out of memory, the session is gone. */
 static bool send_full(struct session *ss)
 {
@@ -36,6 +63,7 @@ static bool send_full(struct session *ss)
         ss->told_first = true;
         ss->needs_full = ss->compares_peers = false;
         mapper_note_full(s, ss->node, &ss->told);
+        note_known(ss);
         ss->cursor = s->tailnet.change_seq;
         s->stats.full_maps++;
         session_send(ss, m);
@@ -166,6 +194,8 @@ static void session_flush(struct session *ss)
         if (ss->blocked)
                 return;
         (void)policy_now(s);
+        if (!ss->needs_full)
+                drop_known(ss);
         bool own = mapper_is_in_delta(ss->node, ss->cursor) || ss->compares_peers;
         if (mapper_lost_removals(s, ss->cursor) || (own && ss->zstd && mapper_is_mass_change(s, ss->cursor)))
                 ss->needs_full = true;

@@ -390,6 +390,7 @@ struct session {
         uint64_t cursor;       /* told everything up to this change */
         bool zstd;
         struct id_set told;    /* the peers it has */
+        uint64_t known[N_CHANGES - CHANGE_SELF]; /* digests of what it was told of itself; 0: unknown */
         bool compares_peers;   /* the next delta says how told differs from what it sees */
         bool blocked;    /* the reader is slow */
         bool needs_full; /* the next message is a whole map */
@@ -424,6 +425,9 @@ void mapper_note_full(const struct server *s, const struct node *viewer, struct 
 void mapper_note_delta(
         const struct server *s, const struct node *viewer, uint64_t cursor, struct id_set *told);
 struct server_message *mapper_keepalive(bool zstd);
+/* Of what the node is told now of itself: CHANGE_SELF, CHANGE_FILTER or CHANGE_SSH. 0:
+ * out of memory. */
+uint64_t mapper_digest(struct server *s, const struct node *n, enum change what);
 /* Whether there is anything to tell; whether the viewer needs its own delta. */
 bool mapper_has_news(const struct server *s, const struct node *viewer, uint64_t cursor);
 bool mapper_is_in_delta(const struct node *viewer, uint64_t cursor);
