@@ -10,10 +10,24 @@ static bool self_changed(const struct node *viewer, uint64_t cursor)
                viewer->seq[CHANGE_EXPIRY] > cursor || viewer->seq[CHANGE_SELF] > cursor;
 }
 
+/* Official clients 1.88 to 1.90 (seen with 1.90.9) put patches and whole maps in force by two ways that may
+ * overtake each other: a patch soon after the message that brought its peer is lost, and the peer never
+ * reached. A message that describes the client itself goes the way of whole maps. */
+static bool loses_patches(const struct node *viewer)
+{
+        enum { CAP_1_88 = 125, CAP_1_90 = 130 };
+        return viewer->cap_version >= CAP_1_88 && viewer->cap_version <= CAP_1_90;
+}
+
 bool mapper_is_in_delta(const struct node *viewer, uint64_t cursor)
 {
         return self_changed(viewer, cursor) || viewer->seq[CHANGE_FILTER] > cursor ||
                viewer->seq[CHANGE_SSH] > cursor;
+}
+
+bool mapper_needs_own_delta(const struct node *viewer, uint64_t cursor)
+{
+        return mapper_is_in_delta(viewer, cursor) || loses_patches(viewer);
 }
 
 bool mapper_is_mass_change(const struct server *s, uint64_t cursor)
@@ -289,7 +303,7 @@ struct server_message *mapper_delta(struct server *s, struct view view, const st
         struct arena a = ARENA_INIT(16 << 20);
         struct buf json = BUF_INIT(MESSAGE_MAX);
         struct news_list news = collect(s, view, viewer, cursor, compare, &a);
-        bool self = viewer && self_changed(viewer, cursor);
+        bool self = viewer && (self_changed(viewer, cursor) || loses_patches(viewer));
         struct tailcfg_node self_node;
         struct tailcfg_dns_config dns;
         struct tailcfg_map_response response = {

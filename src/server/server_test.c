@@ -170,6 +170,28 @@ static void endpoints_travel_as_a_patch(void **state)
         two_nodes_end(&w, &a, &b);
 }
 
+/* 1.90 loses a patch that comes soon after the peer, unless the message describes the client, too. */
+static void a_patch_for_clients_that_lose_patches(void **state)
+{
+        struct world w;
+        struct client a, b, lite;
+
+        (void)state;
+        two_nodes(&w, &a, &b);
+        client_init(&lite, &w, 1);
+        client_map(&lite, "\"OmitPeers\":true,\"Version\":130,");
+        client_fini(&lite);
+        world_pass(&w, TIME_S(1));
+        buf_clear(&a.stream);
+        client_init(&lite, &w, 2);
+        client_map(&lite, "\"OmitPeers\":true,\"Endpoints\":[\"192.0.2.1:41641\"],");
+        world_pass(&w, TIME_S(1));
+        assert_true(has(&a.stream, "\"PeersChangedPatch\":[{\"NodeID\":2,"));
+        assert_true(has(&a.stream, "\"Node\":{"));
+        client_fini(&lite);
+        two_nodes_end(&w, &a, &b);
+}
+
 static void going_away_is_told_after_a_grace(void **state)
 {
         struct world w;
@@ -557,6 +579,7 @@ int main(void)
                 cmocka_unit_test(a_full_disk_refuses_and_takes_back),
                 cmocka_unit_test(the_first_map_is_whole),
                 cmocka_unit_test(endpoints_travel_as_a_patch),
+                cmocka_unit_test(a_patch_for_clients_that_lose_patches),
                 cmocka_unit_test(going_away_is_told_after_a_grace),
                 cmocka_unit_test(removal_is_told_by_id),
                 cmocka_unit_test(another_machine_learns_nothing),

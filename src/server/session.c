@@ -196,7 +196,7 @@ static void session_flush(struct session *ss)
         (void)policy_now(s);
         if (!ss->needs_full)
                 drop_known(ss);
-        bool own = mapper_is_in_delta(ss->node, ss->cursor) || ss->compares_peers;
+        bool own = mapper_needs_own_delta(ss->node, ss->cursor) || ss->compares_peers;
         if (mapper_lost_removals(s, ss->cursor) || (own && ss->zstd && mapper_is_mass_change(s, ss->cursor)))
                 ss->needs_full = true;
         if (ss->needs_full) {

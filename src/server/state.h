@@ -408,7 +408,7 @@ void session_restart_all(struct server *s);
 /* A whole map for a node, framed. NULL: out of memory. */
 struct server_message *mapper_full(struct server *s, struct node *viewer, bool zstd, bool is_first);
 /* What changed after `cursor`. One message serves all of a view whose cursor is the
- * same; those who must be told of themselves (mapper_is_in_delta) pass themselves as
+ * same; those who need their own (mapper_needs_own_delta) pass themselves as
  * viewer and get their own; with `compare` (the peers it was told of, else NULL) it also
  * says which others came into sight and which went out of it. A message of no bytes: there
  * is nothing to tell. A patch of the reader itself may be in the shared one:
@@ -428,9 +428,10 @@ struct server_message *mapper_keepalive(bool zstd);
 /* Of what the node is told now of itself: CHANGE_SELF, CHANGE_FILTER or CHANGE_SSH. 0:
  * out of memory. */
 uint64_t mapper_digest(struct server *s, const struct node *n, enum change what);
-/* Whether there is anything to tell; whether the viewer needs its own delta. */
+/* Whether there is anything to tell; whether there is of the viewer itself; whether it cannot share a delta with others. */
 bool mapper_has_news(const struct server *s, const struct node *viewer, uint64_t cursor);
 bool mapper_is_in_delta(const struct node *viewer, uint64_t cursor);
+bool mapper_needs_own_delta(const struct node *viewer, uint64_t cursor);
 /* So much changed that whole maps, whose chunks are shared, are less work than deltas
  * of one's own. */
 bool mapper_is_mass_change(const struct server *s, uint64_t cursor);

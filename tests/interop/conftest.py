@@ -75,13 +75,6 @@ def fresh_logs(request):
         program.forget_output()
 
 
-@pytest.fixture(autouse=True)
-def no_resolv_confs(request):
-    yield
-    if "lab" in request.fixturenames:
-        remove_resolv_confs(request.getfixturevalue("lab"))
-
-
 def knows_pins(generation):
     """1.80 takes CertName "sha256-raw:..." for a host name; it trusts the relay's certificate through SSL_CERT_FILE."""
     return generation != "v1.80"

@@ -1,7 +1,9 @@
 """Official clients on our control server and relay, beside our node: what one tailnet sees."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -36,10 +38,11 @@ def test_100_MB_each_way_relayed(world):
 
 
 def test_names_resolve(world):
-    for name in ("weft1", "off2", "weft1.weft.test"):
-        known = peer(world.off1, name.split(".")[0])["TailscaleIPs"]
-        found = world.off1.host.run("getent", "ahosts", name).stdout.split()
-        assert set(found) & set(known), (found, known)
+    """Theirs and ours, at theirs and at ours."""
+    for node, name in ((world.off1, "weft1"), (world.off1, "off2.weft.test"), (world.weft1, "off1"), (world.weft1, "off2.weft.test")):
+        known = peer(node, name.split(".")[0])["TailscaleIPs"]
+        found = node.host.run("getent", "ahosts", name, check=False).stdout.split()
+        assert set(found) & set(known), (node.host.name, name, found, known)
 
 
 def test_peer_added_and_deleted(world):
@@ -214,3 +217,25 @@ def test_server_restart_without_new_login(world):
     world.settle(60)
     assert {node["name"]: node["nodeKey"] for node in world.tailnet.nodes()} == before
     world.off2.host.run("ping", "-c2", "-i0.2", "-W2", world.weft1.address())
+
+
+@pytest.mark.slow
+def test_server_frozen_for_a_minute(world):
+    """SIGSTOP: connections stay, nothing answers. Traffic goes on, and nobody has to log in."""
+    before = {node["name"]: node["nodeKey"] for node in world.tailnet.nodes()}
+    world.wait_direct()
+    os.kill(world.tailnet.program.pid, signal.SIGSTOP)
+    try:
+        transfer(world.off1, world.weft1, "60s")
+    finally:
+        os.kill(world.tailnet.program.pid, signal.SIGCONT)
+    world.settle(60)
+    assert {node["name"]: node["nodeKey"] for node in world.tailnet.nodes()} == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("a,b", [("off1", "weft1"), ("weft1", "off2")])
+def test_ten_minutes_under_load(world, a, b):
+    """The keys of the tunnel change every two minutes; one TCP connection each way must not notice."""
+    world.wait_direct()
+    transfer(getattr(world, a), getattr(world, b), "600s", seconds=660)

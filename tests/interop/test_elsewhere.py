@@ -181,11 +181,6 @@ def pending(feature):
     return pytest.mark.pending(f"weftd has no {feature} yet")
 
 
-@pending("resolver for MagicDNS")
-def test_names_resolve_on_weftd(generation):
-    pass
-
-
 @pending("SSH server")
 def test_SSH_server(generation):
     pass

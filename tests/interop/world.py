@@ -19,6 +19,7 @@ from topology import Failure, wait_until
 
 TRANSFER = HERE / "transfer.py"
 PORT = 7000
+OWN_RESOLV_CONF = {"WEFT_RESOLV_CONF": "/etc/resolv.conf"}  # see own_resolv_conf()
 
 
 class World:
@@ -36,7 +37,8 @@ class World:
         self.settle()
 
     def join(self, host):
-        node = Node(host, self.tailnet) if host.name.startswith("weft") else OfficialNode(host, self.tailnet, self.generation)
+        own_resolv_conf(host)
+        node = Node(host, self.tailnet, env=OWN_RESOLV_CONF) if host.name.startswith("weft") else OfficialNode(host, self.tailnet, self.generation)
         self.up(node)
         return node
 
@@ -100,13 +102,12 @@ def pairs(nodes):
     return permutations(nodes, 2)
 
 
-def transfer(a, b, megabytes=100, version=4):
-    """Sends so much from a to b and from b to a at once, and compares what was sent with what came."""
-    amount = str(megabytes * 1000 * 1000)
+def transfer(a, b, amount=100_000_000, version=4, seconds=100):
+    """Sends so many bytes (or for so long: "600s") from a to b and from b to a at once, and compares what was sent with what came."""
     address = b.address(version)
 
     def run(node, side):
-        return subprocess.Popen(["ip", "netns", "exec", node.host.netns, sys.executable, TRANSFER, side, address, str(PORT), amount],
+        return subprocess.Popen(["ip", "netns", "exec", node.host.netns, sys.executable, TRANSFER, side, address, str(PORT), str(amount)],
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with run(b, "listen") as server:
         try:
@@ -114,7 +115,7 @@ def transfer(a, b, megabytes=100, version=4):
                 raise Failure(f"no server on {b.host.name}: {server.stdout.read()}")
             with run(a, "connect") as client:
                 try:
-                    texts = [process.communicate(timeout=100)[0] for process in (client, server)]
+                    texts = [process.communicate(timeout=seconds)[0] for process in (client, server)]
                 finally:
                     client.kill()
         finally:
