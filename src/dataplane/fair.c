@@ -27,7 +27,7 @@ struct fair_queue {
         uint8_t *large, *small;
         uint16_t free_large, free_small; /* lists of entries; the last one freed is the warmest */
         uint16_t taken;                  /* the entry that fair_take() gave out */
-        uint32_t count;
+        uint32_t count, bytes;           /* what waits */
         uint16_t first[LISTS], last[LISTS]; /* flow */
         struct flow flows[FLOWS];
         struct entry entries[ENTRIES];
@@ -120,16 +120,18 @@ static uint16_t pop_packet(struct fair_queue *q, struct flow *f)
 
         f->first = q->entries[e].next;
         f->bytes -= (uint32_t)q->entries[e].p.packet.bytes.len;
+        q->bytes -= (uint32_t)q->entries[e].p.packet.bytes.len;
         q->count--;
         return e;
 }
 
-/* The flow that holds the most gives up its oldest, until a large slot is free. */
+/* The flow that holds the most gives up its oldest, until a large slot is free and
+ * the whole is not too much. */
 static uint64_t make_room(struct fair_queue *q)
 {
         uint64_t dropped = 0;
 
-        while (q->free_large == NONE && q->count > 0) {
+        while (q->count > 0 && (q->free_large == NONE || q->bytes > FAIR_BYTES_MAX)) {
                 struct flow *most = &q->flows[0];
                 for (unsigned i = 1; i < FLOWS; i++)
                         if (q->flows[i].bytes > most->bytes)
@@ -169,6 +171,7 @@ enum err fair_add(struct fair_queue *q, size_t len, uint64_t *dropped)
                 q->entries[f->last].next = at;
         f->last = at;
         f->bytes += (uint32_t)p.bytes.len;
+        q->bytes += (uint32_t)p.bytes.len;
         q->count++;
         if (!f->is_listed) {
                 f->is_listed = true;

@@ -16,8 +16,9 @@
 #include "vnet.h"
 
 enum {
-        FAIR_LARGE = 24, /* slots for a read of any length, */
+        FAIR_LARGE = 128, /* slots for a read of any length, */
         FAIR_SMALL = 512, /* and for one of at most FAIR_SMALL_LEN */
+        FAIR_BYTES_MAX = 1536 << 10, /* what may wait in all of them */
         FAIR_LARGE_LEN = VNET_LEN + 65535,
         FAIR_SMALL_LEN = 2048,
         FAIR_QUANTUM = 65536, /* bytes of a flow's turn: no less than a super-packet */

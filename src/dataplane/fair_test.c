@@ -74,9 +74,22 @@ static void test_bulk_flow_makes_room_itself(void **state)
         assert_int_equal(add(q, 9, 1000, 84, &dropped), OK);
         for (uint32_t i = 0; i < 100; i++)
                 assert_int_equal(add(q, 7, i, 60000, &dropped), OK);
-        assert_int_equal(dropped, 100 - (FAIR_LARGE - 1));
+        assert_int_equal(dropped, 100 - FAIR_BYTES_MAX / 60000);
         assert_int_equal(number_of(fair_take(q)), 1000);
         assert_int_equal(number_of(fair_take(q)), dropped); /* its oldest went */
+        fair_free(q);
+}
+
+static void test_slots_run_out(void **state)
+{
+        struct fair_queue *q = fair_new();
+        uint64_t dropped = 0;
+
+        (void)state;
+        for (uint32_t i = 0; i < 200; i++)
+                assert_int_equal(add(q, 7, i, 3000, &dropped), OK);
+        assert_int_equal(dropped, 200 - (FAIR_LARGE - 1));
+        assert_int_equal(number_of(fair_take(q)), dropped);
         fair_free(q);
 }
 
@@ -150,6 +163,7 @@ int main(void)
                 cmocka_unit_test(test_order_within_a_flow),
                 cmocka_unit_test(test_newcomer_goes_first),
                 cmocka_unit_test(test_bulk_flow_makes_room_itself),
+                cmocka_unit_test(test_slots_run_out),
                 cmocka_unit_test(test_small_packets_wait_outside),
                 cmocka_unit_test(test_junk_is_forgotten),
                 cmocka_unit_test(test_random),
