@@ -21,11 +21,17 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PORT = 51820
 
 
-class RoutedLab(Lab):
-    """192.0.2.2 on host a, 198.51.100.2 on host b, a router between them."""
+# Loss in a million, delay and jitter in microseconds, each way; every packet by itself.
+NETWORKS = {"clean": None, "low": (2500, 2000, 2000), "medium": (10000, 4000, 7000)}
 
-    def __init__(self, name, mtu):
+
+class RoutedLab(Lab):
+    """192.0.2.2 on host a, 198.51.100.2 on host b, a router between them, or for
+    what goes from a to b a bad network."""
+
+    def __init__(self, name, mtu, network="clean"):
         super().__init__(name)
+        self.network = NETWORKS[network]
         self.link_mtu = max(1500, mtu + 200)  # the tunnel's messages are not cut up
 
     def __enter__(self):
@@ -33,7 +39,16 @@ class RoutedLab(Lab):
         self.inet.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         self.inet.ip4 = "192.0.2.1"
         self.a, self.b = self.end("a", "192.0.2"), self.end("b", "198.51.100")
+        if self.network:
+            self.impair(*self.network)
         return self
+
+    def impair(self, loss, delay, jitter):
+        program = self.inet.start("impair", [BUILD / "bench" / "weft-impair", self.a.netns, self.b.netns, loss, delay, jitter, 1])
+        wait_until("weft-impair", lambda: "ready" in program.output(), 10)
+        for host, other in ((self.a, self.b), (self.b, self.a)):
+            host.ip("link", "set", "impair", "mtu", "1500", "txqueuelen", "2000", "up")
+            host.ip("route", "add", f"{other.ip4}/32", "dev", "impair", "src", host.ip4)
 
     def end(self, name, net):
         host = Host(self, name)
@@ -52,10 +67,10 @@ class Tunnel:
 
     count = 0
 
-    def __init__(self, path, mtu, peers):
+    def __init__(self, path, mtu, peers, network="clean"):
         Tunnel.count += 1
         self.path, self.mtu, self.peers = path, mtu, peers
-        self.lab = RoutedLab(f"bench{os.getpid()}x{Tunnel.count}", mtu)
+        self.lab = RoutedLab(f"bench{os.getpid()}x{Tunnel.count}", mtu, network)
         self.daemons = []
         self.own = {"a": "100.64.0.1", "b": "100.64.0.2"}
 
@@ -64,7 +79,7 @@ class Tunnel:
         try:
             self.hosts = {"a": self.lab.a, "b": self.lab.b}
             self.start()
-            self.hosts["a"].run("ping", "-c", "1", "-W", "10", self.target)
+            self.hosts["a"].run("ping", "-c", "3", "-i", "0.2", "-W", "5", self.target)
         except BaseException:
             self.__exit__()
             raise
