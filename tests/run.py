@@ -64,8 +64,8 @@ def one(name, command, timeout=1800, **kwargs):
     return ok
 
 
-def build(folder, options, env=None):
-    """Configures and builds one variant; a failure is a failed test."""
+def build(folder, options, env=None, targets=()):
+    """Configures and builds one variant, or these targets of it; a failure is a failed test."""
     start = time.monotonic()
     environ = os.environ | (env or {})
     log = f"build-{folder}.log"
@@ -73,7 +73,7 @@ def build(folder, options, env=None):
     if not (ROOT / folder / "build.ninja").exists():
         shutil.rmtree(ROOT / folder, ignore_errors=True)
         ok = run(["meson", "setup", folder, *options], log, env=environ) == 0
-    ok = ok and run(["ninja", "-C", folder], log, env=environ) == 0
+    ok = ok and run(["ninja", "-C", folder, *targets], log, env=environ) == 0
     TOTALS.add(passed=ok, failed=not ok)
     say(f"  {'ok' if ok else 'FAILED':7}build {folder}  ({time.monotonic() - start:.0f} s)")
     if not ok:
@@ -127,6 +127,17 @@ def sanitizers(long):
     seeds = 2000 if long else 200
     one(f"simulation of {seeds} seeds with sanitizers", [ROOT / "build-asan" / "weft-sim", "--seeds", str(seeds)], env=os.environ | SANITIZE)
     pytest("lab with sanitizers", "tests/lab", long, env={"WEFT_BUILD": str(ROOT / "build-asan")})
+
+
+def threads():
+    """What runs on several threads: the workers with traffic, sessions shared by them, the queues between them."""
+    programs = ["src/dataplane/dataplane_workers_test", "src/dataplane/dataplane_ring_test", "src/tunnel/tunnel_threads_test"]
+    options = ["-Db_sanitize=thread", "-Db_lundef=false", "-Dbuildtype=debugoptimized", "-Dwerror=false"]
+    if not build("build-tsan", options, targets=programs):
+        return
+    for program in programs:
+        one(f"{program.rsplit('/')[-1]} with the thread sanitizer", [ROOT / "build-tsan" / program], 120,
+            env=os.environ | {"TSAN_OPTIONS": "halt_on_error=1"})
 
 
 def fuzz(seconds, seed):
@@ -226,8 +237,9 @@ def main():
     if wanted("sim"):
         simulation(10000 if options.long else 1000)
     if wanted("asan"):
-        say("Address and undefined-behaviour sanitizers")
+        say("Address, undefined-behaviour and thread sanitizers")
         sanitizers(options.long)
+        threads()
     if wanted("fuzz"):
         say("Fuzzing")
         long = options.long or options.fuzz_seconds
