@@ -106,6 +106,13 @@ enum err address_allocate(struct server *s, struct ip_addr *v4, struct ip_addr *
         return e == OK ? allocate_one(s, &s->settings->prefix_v6, &s->tailnet.lowest_free_v6, v6) : e;
 }
 
+enum err address_allocate_family(struct server *s, enum ip_family family, struct ip_addr *out)
+{
+        if (family == IP_V4)
+                return allocate_one(s, &s->settings->prefix_v4, &s->tailnet.lowest_free_v4, out);
+        return allocate_one(s, &s->settings->prefix_v6, &s->tailnet.lowest_free_v6, out);
+}
+
 void address_released(struct server *s, const struct ip_addr *a)
 {
         if (!ip_valid(a))

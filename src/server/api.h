@@ -59,12 +59,13 @@ void api_name_tags(struct json_writer *w, const char *name, struct slice tags);
 /* Tags as asked for: sorted, without doubles, "tag:a,tag:b"; answers 400 on bad ones. */
 bool api_tags(struct api_request *r, const struct tailcfg_strings *tags, struct slice *out);
 
-/* --- api_users.c, api_keys.c, api_nodes.c, api_auth.c, api_policy.c ------------------------------ */
+/* --- api_users.c, api_keys.c, api_nodes.c, api_backfill.c, api_auth.c, api_policy.c ------------------------------ */
 
 void api_users(struct api_request *r);
 void api_preauthkeys(struct api_request *r);
 void api_apikeys(struct api_request *r);
 void api_nodes(struct api_request *r);
+void api_backfill(struct api_request *r);
 void api_auth(struct api_request *r);
 void api_policy(struct api_request *r);
 

@@ -327,14 +327,6 @@ static void register_node(struct api_request *r)
                 api_fail_diag(r, e == ERR_NOTFOUND ? 404 : e == ERR_EXISTS ? 409 : 400, &diag);
 }
 
-static void backfill(struct api_request *r)
-{
-        r->doing = "assigning missing addresses";
-        api_fail(r, 501,
-                "backfillips is not supported by this release: every node gets its addresses when it "
-                "registers");
-}
-
 static struct node *node_of_path(struct api_request *r)
 {
         int64_t id;
@@ -378,7 +370,7 @@ void api_nodes(struct api_request *r)
         else if (r->n_segments == 2 && slice_is(r->segment[1], "register") && api_is(r, "POST"))
                 register_node(r);
         else if (r->n_segments == 2 && slice_is(r->segment[1], "backfillips") && api_is(r, "POST"))
-                backfill(r);
+                api_backfill(r);
         else if (r->n_segments >= 2)
                 one_node(r);
         else

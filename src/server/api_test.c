@@ -63,7 +63,9 @@ static const struct {
         { "GET", "/api/v1/node?user=nobody", "", 404, NULL },
         { "GET", "/api/v1/node/9", "", 404, NULL },
         { "GET", "/api/v1/node/x", "", 400, NULL },
-        { "POST", "/api/v1/node/backfillips?confirmed=true", "", 501, NULL },
+        { "POST", "/api/v1/node/backfillips?confirmed=true", "", 200, "{\"changes\":[]}" },
+        { "POST", "/api/v1/node/backfillips?confirmed=false", "", 400, NULL },
+        { "POST", "/api/v1/node/backfillips", "", 400, NULL },
         { "POST", "/api/v1/auth/register",
                 "{\"user\":\"alice\",\"authId\":\"hskey-authreq-000000000000000000000000\"}", 404, NULL },
         { "POST", "/api/v1/auth/register", "{\"user\":\"nobody\",\"authId\":\"x\"}", 404, NULL },
@@ -104,6 +106,55 @@ static void statuses_and_shapes(void **state)
         world_init(&w);
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
                 run(&w, i);
+        world_fini(&w);
+}
+
+static void addresses_follow_the_prefixes(void **state)
+{
+        static const char path[] = "/api/v1/node/backfillips?confirmed=true";
+        struct world w;
+        struct client a, b;
+        struct buf out = BUF_INIT(1 << 20);
+        char key[128];
+
+        (void)state;
+        world_init(&w);
+        struct ip_prefix v4 = w.settings.prefix_v4, v6 = w.settings.prefix_v6;
+        w.settings.prefix_v6 = (struct ip_prefix){ 0 };
+        client_init(&a, &w, 1);
+        client_init(&b, &w, 2);
+        make_key(&w, ",\"reusable\":true", key, sizeof(key));
+        client_register_with(&a, key);
+        client_register_with(&b, key);
+        world_sync(&w);
+        client_poll(&b);
+        world_pass(&w, TIME_S(1));
+
+        w.settings.prefix_v6 = v6;
+        assert_int_equal(admin(&w, "POST", path, "", &out), 200);
+        assert_true(has(&out, "assigned IPv6 \\\"fd7a:115c:a1e0::1\\\" to Node(1) \\\"pc\\\""));
+        assert_true(has(&out, "assigned IPv6 \\\"fd7a:115c:a1e0::2\\\" to Node(2)"));
+        buf_clear(&b.stream);
+        world_pass(&w, TIME_S(1));
+        assert_true(has(&b.stream, "[\"100.64.0.1/32\",\"fd7a:115c:a1e0::1/128\"]"));
+        assert_true(has(&b.stream, "[\"100.64.0.2/32\",\"fd7a:115c:a1e0::2/128\"]")); /* its own */
+        assert_int_equal(admin(&w, "POST", path, "", &out), 200);
+        assert_true(has(&out, "{\"changes\":[]}"));
+
+        w.settings.prefix_v4 = (struct ip_prefix){ 0 };
+        assert_int_equal(admin(&w, "POST", path, "", &out), 200);
+        assert_true(has(&out, "removing IPv4 \\\"100.64.0.2\\\" from Node(2)"));
+        assert_int_equal(admin(&w, "GET", "/api/v1/node/2", "", &out), 200);
+        assert_true(has(&out, "\"ipAddresses\":[\"fd7a:115c:a1e0::2\"]"));
+
+        w.settings.prefix_v4 = v4;
+        w.settings.prefix_v4.bits = 32; /* room for one */
+        assert_int_equal(admin(&w, "POST", path, "", &out), 200);
+        assert_true(has(&out, "assigned IPv4"));
+        assert_true(has(&out, "no IPv4 address is free for Node(2)"));
+        buf_fini(&out);
+        client_fini(&a);
+        client_fini(&b);
         world_fini(&w);
 }
 
@@ -235,6 +286,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(statuses_and_shapes),
+                cmocka_unit_test(addresses_follow_the_prefixes),
                 cmocka_unit_test(a_node_in_full),
                 cmocka_unit_test(an_api_key_opens_until_it_expires),
                 cmocka_unit_test(host_names_become_labels),

@@ -33,7 +33,8 @@ static const struct cli_verb verbs[] = {
         { "nodes", "rename", "", "NEWNAME", "identifier:i=", cli_nodes_rename, "Give a node another name" },
         { "nodes", "delete", "del", "", "identifier:i=", cli_nodes_delete, "Delete a node" },
         { "nodes", "tag", "tags,t", "", "identifier:i= tags:t=", cli_nodes_tag, "Set the tags of a node" },
-        { "nodes", "backfillips", "", "", "", cli_not_yet, "(not supported yet)" },
+        { "nodes", "backfillips", "", "", "", cli_nodes_backfillips,
+                "Give every node the addresses it lacks after a change of prefixes" },
 
         { "preauthkeys", "create", "c,new", "",
                 "user:u= reusable ephemeral expiration:e= tags:t=", cli_preauthkeys_create,

@@ -134,6 +134,7 @@ int cli_nodes_expire(struct cli *cli);
 int cli_nodes_rename(struct cli *cli);
 int cli_nodes_delete(struct cli *cli);
 int cli_nodes_tag(struct cli *cli);
+int cli_nodes_backfillips(struct cli *cli);
 
 int cli_preauthkeys_create(struct cli *cli);
 int cli_preauthkeys_list(struct cli *cli);

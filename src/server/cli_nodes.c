@@ -183,6 +183,21 @@ int cli_nodes_tag(struct cli *cli)
         return on_node(cli, "POST", "/tags", cli_json_end(cli, &w), "Node updated");
 }
 
+int cli_nodes_backfillips(struct cli *cli)
+{
+        if (!cli_confirm(cli, "Assign missing addresses, and take away those of families that are no longer "
+                              "configured?")) {
+                puts("Nothing was changed");
+                return 0;
+        }
+        const struct value *v =
+                cli_call(cli, "POST", "/api/v1/node/backfillips?confirmed=true", (struct slice){ 0 });
+        const char *lines = v ? joined(cli, v, "changes", "\n") : NULL;
+        if (!lines)
+                return 1;
+        return cli_done(cli, v, *lines ? lines : "Every node has its addresses");
+}
+
 /* --- logins -------------------------------------------------------------------------------- */
 
 static int approve(struct cli *cli, const char *id)

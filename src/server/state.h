@@ -239,6 +239,8 @@ bool name_is_tag(struct slice tag);
 
 /* Free addresses in the configured prefixes. ERR_LIMIT when one is used up. */
 enum err MUST_USE address_allocate(struct server *s, struct ip_addr *v4, struct ip_addr *v6);
+/* Of one family; none if it is not configured. */
+enum err MUST_USE address_allocate_family(struct server *s, enum ip_family family, struct ip_addr *out);
 void address_released(struct server *s, const struct ip_addr *a);
 
 /* --- journal.c: durable changes ------------------------------------------------ */
