@@ -19,10 +19,9 @@ def rows_of(results):
 
 
 def find(results, program, row):
-    for r in results:
-        if r["program"] == program and (r["mtu"], r["peers"], r["network"], r["measure"], r["figure"]) == row:
-            return r["values"]
-    return None
+    """The runs of every call that measured it."""
+    return [value for r in results for value in r["values"]
+            if r["program"] == program and (r["mtu"], r["peers"], r["network"], r["measure"], r["figure"]) == row]
 
 
 def title(row):
@@ -62,11 +61,11 @@ def ratios(results, program, others):
     return "\n".join(lines)
 
 
-def svg(results, rows=None):
+def svg(results):
     """Bars of every Mbit/s figure, a whisker from the least to the most run."""
     rows = [r for r in rows_of(results) if r[4] == "Mbit/s"]
     programs = [p for p in dict.fromkeys(r["program"] for r in results) if p != "none"]
-    most = max((max(find(results, p, r) or [0]) for p in programs for r in rows), default=0)
+    most = max((max(find(results, p, r), default=0) for p in programs for r in rows), default=0)
     if not most:
         return ""
     left, width, bar, gap = 250, 560, 13, 16
