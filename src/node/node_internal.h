@@ -124,7 +124,8 @@ struct node {
         struct node_dns *names;
         enum os_dns_kind names_kind;  /* the system's settings as last asked for */
         struct buf names_text;
-        unsigned names_restored;
+        unsigned names_restored, names_pending; /* times that others rewrote the file; changes under way */
+        bool names_rewritten;         /* the file was not ours a moment ago */
 
         struct net_task apply_task;   /* the packet path follows the backend */
         struct timer backend_timer, path_timer, tunnel_timer, tick_timer;

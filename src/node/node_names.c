@@ -72,6 +72,7 @@ static void names_set(void *ctx, enum err e, const struct diag *d)
 {
         struct node *n = ctx;
 
+        n->names_pending--;
         if (!n->is_stopping)
                 backend_set_warning(n->backend, WARN_DNS, e ? d->text : NULL);
 }
@@ -81,6 +82,7 @@ static void ask_system(struct node *n, enum os_dns_kind kind, struct slice text)
         struct os_dns_config c = { .kind = (uint8_t)kind, .text = text };
 
         memcpy(c.link, n->tun.name, sizeof c.link);
+        n->names_pending++;
         enum err err = priv_dns_set(n->options.priv, &c, names_set, n);
         if (err) {
                 struct diag diag;
@@ -124,10 +126,10 @@ void node_names_apply(struct node *n, bool on)
         struct buf text = BUF_INIT(OS_DNS_TEXT_MAX);
         enum os_dns_kind kind = OS_DNS_NONE;
 
-        if (on)
-                read_base(n);
-        else
+        if (!on)
                 node_dns_close(n->names);
+        else if (!n->names_pending)
+                read_base(n); /* not while the file changes under our hands */
         if (on && backend_prefs(n->backend)->corp_dns && dns_is_wanted(nm))
                 kind = os_dns_detect();
         if (kind == OS_DNS_FILE)
@@ -148,8 +150,12 @@ void node_names_apply(struct node *n, bool on)
  * ours to ask, and the file is ours again. */
 void node_names_tick(struct node *n)
 {
-        if (n->names_kind != OS_DNS_FILE || os_dns_is_ours())
-                return;
+        bool was_rewritten = n->names_rewritten;
+
+        n->names_rewritten = n->names_kind == OS_DNS_FILE && !n->names_pending && !os_dns_is_ours();
+        if (!was_rewritten || !n->names_rewritten)
+                return; /* whoever writes it may not be done yet */
+        n->names_rewritten = false;
         if (n->names_restored == RESTORES_MAX) {
                 backend_set_warning(n->backend, WARN_DNS, "another program keeps rewriting resolv.conf; "
                         "names of the tailnet work only by asking 100.100.100.100");

@@ -107,7 +107,7 @@ void os_dns_read(struct buf *out)
         beside(backup_name, backup);
         if (!read_file(file_path(), out))
                 buf_clear(out);
-        if (is_marked(buf_slice(out), OS_DNS_MARK)) {
+        if (!out->len || is_marked(buf_slice(out), OS_DNS_MARK)) { /* nothing: it may be changing just now */
                 buf_clear(out);
                 if (read_file(backup, &before))
                         buf_append_slice(out, buf_slice(&before));

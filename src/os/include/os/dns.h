@@ -32,7 +32,8 @@ void os_dns_config_read(struct reader *r, struct os_dns_config *out); /* text po
 
 /* Which of the two answers here. */
 enum os_dns_kind os_dns_detect(void);
-/* The file as it is, or, if it is ours, as it was before; empty if there is none. */
+/* The file as it is, or, if it is ours or being changed, as it was before; empty if there is
+ * none. */
 void os_dns_read(struct buf *out);
 /* Whether the file is marked as ours. */
 bool os_dns_is_ours(void);
