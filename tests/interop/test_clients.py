@@ -37,12 +37,15 @@ def test_100_MB_each_way_relayed(world):
         world.block_udp(False)
 
 
+def addresses_of(node, name):
+    return set(node.host.run("getent", "ahosts", name, check=False).stdout.split())
+
+
 def test_names_resolve(world):
     """Theirs and ours, at theirs and at ours."""
     for node, name in ((world.off1, "weft1"), (world.off1, "off2.weft.test"), (world.weft1, "off1"), (world.weft1, "off2.weft.test")):
-        known = peer(node, name.split(".")[0])["TailscaleIPs"]
-        found = node.host.run("getent", "ahosts", name, check=False).stdout.split()
-        assert set(found) & set(known), (node.host.name, name, found, known)
+        known = set(peer(node, name.split(".")[0])["TailscaleIPs"])
+        wait_until(f"{name} to resolve at {node.host.name}", lambda: addresses_of(node, name) & known, 10)
 
 
 def test_peer_added_and_deleted(world):
