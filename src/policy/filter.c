@@ -1,40 +1,219 @@
-/* The filter a node is sent: its rules reduced to what can concern it, and those that
- * say the same of their sources made one (spec/policy.md 9, 10). */
+/* The filter a node is sent: the rules of everybody, of autogroup:self and of via,
+ * reduced to what can concern the node, and those that say the same of their sources
+ * made one (spec/policy.md 9, 10). */
 #include <stdlib.h>
 
-#include "image_internal.h"
+#include "filter_internal.h"
 
-struct group {
-        const struct rule *first;
-        struct vec dsts; /* struct tailcfg_dst_port */
-        struct vec caps; /* struct tailcfg_cap_grant */
+/* --- which of the rules that say the same of their sources comes first ----------------- */
+
+struct leader {
+        uint64_t digest;
+        int64_t proto;
+        size_t at;
 };
 
-static bool keeps_dst(const struct policy_image *st, const struct node_info *n, const struct rule_dst *d)
+static bool is_live_rule(const struct rule *r)
 {
-        if (d->is_any)
+        if (r->src->tokens.count == 0)
+                return false;
+        VEC_EACH(struct rule_dst, d, &r->dsts)
+        if (d->selector->set.count)
                 return true;
-        struct ipset own = { (struct ip_range *)(uintptr_t)&d->range, 1, 1 };
-        if (node_in_set(n->node, &own))
-                return true;
-        VEC_EACH(struct ip_prefix, route, &n->routes)
-        if (ipset_overlaps_prefix(&own, route))
-                return true;
-        return n->is_exit && ipset_covers_range(&st->internet, &d->range);
+        return false;
 }
 
-static void keep_dsts(const struct policy_image *st, const struct node_info *n, const struct rule *r,
-        struct group *g, struct arena *a)
+static struct slice leader_key(const struct leader *l)
 {
-        VEC_EACH(struct rule_dst, d, &r->dsts)
+        return slice_make(l, offsetof(struct leader, at));
+}
+
+/* Brings all sources up to date, and says for each rule which is the first like it. */
+static enum err find_leaders(struct plan *pl)
+{
+        struct arena *a = &pl->leader_arena;
+
+        if (pl->has_leaders && pl->leaders_built == *pl->clock)
+                return OK;
+        pl->has_leaders = false;
+        table_fini(&pl->leaders);
+        arena_fini(a);
+        a->max = STATE_MEMORY_MAX;
+        pl->leader_of = ARENA_ARRAY(a, pl->rules.count + 1, size_t);
+        VEC_EACH(struct rule *, at, &pl->rules)
         {
-                struct tailcfg_dst_port *out =
-                        keeps_dst(st, n, d) ? VEC_PUSH(&g->dsts, a, struct tailcfg_dst_port) : NULL;
-                if (out)
-                        *out = (struct tailcfg_dst_port){ .ip = d->text,
-                                .ports = { d->ports.first, d->ports.last } };
+                const struct rule *r = *at;
+                if (source_build(pl, r->src) != OK || (r->back && source_build(pl, r->back) != OK))
+                        return ERR_NOMEM;
+                if (!pl->leader_of)
+                        return ERR_NOMEM;
+                pl->leader_of[r->at] = r->at;
+                if (!r->ip || !is_live_rule(r))
+                        continue;
+                struct leader *l = ARENA_NEW(a, struct leader), *first;
+                if (!l)
+                        return ERR_NOMEM;
+                *l = (struct leader){ r->src->digest, r->ip->proto, r->at };
+                first = table_get(&pl->leaders, leader_key(l));
+                if (first)
+                        pl->leader_of[r->at] = first->at;
+                else if (table_put(&pl->leaders, leader_key(l), l, NULL) != OK)
+                        return ERR_NOMEM;
+        }
+        pl->leaders_built = *pl->clock;
+        pl->has_leaders = true;
+        return OK;
+}
+
+/* --- groups: rules of the result ---------------------------------------------------------- */
+
+/* Places of rules in order: behind rule i of everybody there is room for those that
+ * only some nodes have. */
+static uint64_t place_of(size_t rule) { return (uint64_t)(rule + 1) << 20; }
+
+static bool same_tokens(const struct tailcfg_strings *a, const struct tailcfg_strings *b)
+{
+        if (a->count != b->count)
+                return false;
+        for (size_t i = 0; i < a->count; i++)
+                if (!slice_equal(a->items[i], b->items[i]))
+                        return false;
+        return true;
+}
+
+struct group *filter_group(struct filter_build *f, const struct tailcfg_strings *src_ips, uint64_t digest,
+        int proto, uint64_t place)
+{
+        VEC_EACH(struct group *, at, &f->groups)
+        {
+                struct group *g = *at;
+                if (g->is_caps || g->digest != digest || g->proto != proto ||
+                        !same_tokens(&g->src_ips, src_ips))
+                        continue;
+                g->place = place < g->place ? place : g->place;
+                return g;
+        }
+        struct group *g = ARENA_NEW(f->a, struct group);
+        struct group **added = g ? VEC_PUSH(&f->groups, f->a, struct group *) : NULL;
+        if (!added)
+                return NULL;
+        *g = (struct group){ .src_ips = *src_ips, .digest = digest, .proto = proto, .place = place };
+        *added = g;
+        return g;
+}
+
+struct group *filter_caps_group(struct filter_build *f, const struct tailcfg_strings *src_ips, uint64_t place)
+{
+        struct group *g = ARENA_NEW(f->a, struct group);
+        struct group **added = g ? VEC_PUSH(&f->groups, f->a, struct group *) : NULL;
+
+        if (!added)
+                return NULL;
+        *g = (struct group){ .src_ips = *src_ips, .proto = -1, .place = place, .is_caps = true };
+        *added = g;
+        return g;
+}
+
+/* A rule that only some nodes have may say the same as one of everybody that comes
+ * earlier. */
+uint64_t filter_place(const struct filter_build *f, uint64_t digest, int proto, uint64_t place)
+{
+        struct leader key = { digest, proto, 0 };
+        const struct leader *l = table_get(&f->pl->leaders, leader_key(&key));
+
+        return l && place_of(l->at) < place ? place_of(l->at) : place;
+}
+
+/* --- destinations ----------------------------------------------------------------------------- */
+
+void filter_push_dst(
+        struct filter_build *f, struct group *g, struct slice text, const struct port_range *ports)
+{
+        struct tailcfg_dst_port *d = VEC_PUSH(&g->dsts, f->a, struct tailcfg_dst_port);
+
+        if (d)
+                *d = (struct tailcfg_dst_port){ .ip = text, .ports = { ports->first, ports->last } };
+}
+
+static void push_prefix_dst(
+        struct filter_build *f, struct group *g, const struct ip_prefix *p, const struct ip_spec *ip)
+{
+        struct slice text = prefix_text(p, false, f->a);
+
+        VEC_EACH(struct port_range, ports, &ip->ports)
+        filter_push_dst(f, g, text, ports);
+}
+
+bool filter_keeps(const struct filter_build *f, const struct ip_range *r)
+{
+        struct ipset one = { (struct ip_range *)(uintptr_t)r, 1, 1 };
+
+        return node_in_set(f->n, &one) || via_range_applies(f->n, r) ||
+               (f->n->is_exit && ipset_covers_range(&f->pl->internet, r));
+}
+
+/* Whether nothing but the node's own addresses can be of concern to it in the set. */
+static bool only_own(const struct filter_build *f, bool is_live)
+{
+        bool is_router = f->n->route_count || f->n->is_exit;
+
+        return !is_router || (is_live && !f->is_odd && f->pl->roster->outside_count == 0);
+}
+
+static void keep_set(struct filter_build *f, struct group *g, const struct selector *s, const struct ip_spec *ip)
+{
+        const struct ip_addr *own[] = { &f->n->n.ipv4, &f->n->n.ipv6 };
+        struct ip_prefix p;
+
+        if (only_own(f, s->is_live)) {
+                for (size_t i = 0; i < 2; i++)
+                        if (ipset_prefix_of(&s->set, own[i], &p))
+                                push_prefix_dst(f, g, &p, ip);
+                return;
+        }
+        for (size_t i = 0; i < s->set.count; i++) {
+                struct ip_range rest = s->set.items[i];
+                bool done = false;
+                while (ip_range_next_prefix(&rest, &done, &p)) {
+                        struct ip_range r = ip_range_of(&p);
+                        if (filter_keeps(f, &r))
+                                push_prefix_dst(f, g, &p, ip);
+                }
         }
 }
+
+/* The official service writes these as ranges, not as prefixes. */
+static void keep_internet(struct filter_build *f, struct group *g, const struct ip_spec *ip)
+{
+        for (size_t i = 0; i < f->pl->internet.count; i++) {
+                const struct ip_range *r = &f->pl->internet.items[i];
+                if (!filter_keeps(f, r))
+                        continue;
+                struct slice text = ip_range_text(r, f->a);
+                VEC_EACH(struct port_range, ports, &ip->ports)
+                filter_push_dst(f, g, text, ports);
+        }
+}
+
+static void keep_ip(struct filter_build *f, const struct rule *r)
+{
+        struct group *g = r->src->tokens.count ? filter_group(f, &r->src->tokens, r->src->digest, r->ip->proto,
+                                                         place_of(f->pl->leader_of[r->at]))
+                                               : NULL;
+
+        if (!g)
+                return;
+        VEC_EACH(struct rule_dst, d, &r->dsts)
+        {
+                if (d->is_any)
+                        VEC_EACH(struct port_range, ports, &r->ip->ports)
+                filter_push_dst(f, g, SLICE_LIT("*"), ports);
+                else if (d->is_internet) keep_internet(f, g, r->ip);
+                else keep_set(f, g, d->selector, r->ip);
+        }
+}
+
+/* --- capabilities --------------------------------------------------------------------------------- */
 
 static void push_prefix(struct vec *v, struct arena *a, const struct ip_prefix *p)
 {
@@ -48,101 +227,117 @@ static void push_prefix(struct vec *v, struct arena *a, const struct ip_prefix *
 
 static int by_prefix(const void *a, const void *b) { return ip_prefix_compare(a, b); }
 
-static void keep_caps(const struct node_info *n, const struct rule *r, struct group *g, struct arena *a)
+void filter_keep_caps(struct filter_build *f, struct group *g, const struct ipset *dsts, bool is_live,
+        const struct tailcfg_cap *caps, size_t cap_count)
 {
-        const struct ip_addr *own[] = { &n->node->ipv4, &n->node->ipv6 };
+        const struct ip_addr *own[] = { &f->n->n.ipv4, &f->n->n.ipv6 };
+        struct vec kept = { 0 };
 
-        VEC_EACH(struct rule_cap, c, &r->caps)
-        {
-                struct vec dsts = { 0 };
-                for (size_t i = 0; i < 2; i++) {
-                        struct ip_prefix host = ip_host_prefix(*own[i]);
-                        if (ipset_contains(c->dsts, own[i]))
-                                push_prefix(&dsts, a, &host);
-                }
-                for (size_t i = 0; n->routes.count && i < c->dsts->count; i++) {
-                        struct ip_range rest = c->dsts->items[i];
-                        struct ip_prefix p;
-                        bool done = false;
-                        while (ip_range_next_prefix(&rest, &done, &p))
-                                VEC_EACH(struct ip_prefix, route, &n->routes)
-                        if (ip_prefix_overlaps(route, &p))
-                                push_prefix(&dsts, a, &p);
-                }
-                struct tailcfg_cap_grant *out =
-                        dsts.count ? VEC_PUSH(&g->caps, a, struct tailcfg_cap_grant) : NULL;
-                if (!out)
-                        continue;
-                qsort(dsts.items, dsts.count, sizeof(struct ip_prefix), by_prefix);
-                out->dsts = (struct tailcfg_prefixes){ dsts.items, dsts.count };
-                out->cap_map = (struct tailcfg_cap_map){ c->cap_map, c->cap_count };
+        for (size_t i = 0; i < 2; i++) {
+                struct ip_prefix host = ip_host_prefix(*own[i]);
+                if (ipset_contains(dsts, own[i]))
+                        push_prefix(&kept, f->a, &host);
         }
+        for (size_t i = 0; !only_own(f, is_live) && i < dsts->count; i++) {
+                struct ip_range rest = dsts->items[i];
+                struct ip_prefix p;
+                bool done = false;
+                while (ip_range_next_prefix(&rest, &done, &p)) {
+                        struct ip_range r = ip_range_of(&p);
+                        if (via_range_applies(f->n, &r))
+                                push_prefix(&kept, f->a, &p);
+                }
+        }
+        struct tailcfg_cap_grant *out = kept.count ? VEC_PUSH(&g->caps, f->a, struct tailcfg_cap_grant) : NULL;
+        if (!out)
+                return;
+        qsort(kept.items, kept.count, sizeof(struct ip_prefix), by_prefix);
+        out->dsts = (struct tailcfg_prefixes){ kept.items, kept.count };
+        out->cap_map = (struct tailcfg_cap_map){ caps, cap_count };
 }
 
-/* A node that a rule cannot concern is told so by one look at all its destinations. */
-static bool concerns(const struct node_info *n, const struct rule *r)
+static void keep_caps(struct filter_build *f, const struct rule *r)
 {
-        return n->routes.count || n->is_exit || node_in_set(n->node, &r->dst);
+        struct group *g = filter_caps_group(f, &r->src->tokens, place_of(r->at));
+
+        if (!g)
+                return;
+        if (r->back)
+                filter_keep_caps(f, g, &r->back->set, false, r->caps, r->cap_count);
+        else
+                VEC_EACH(struct rule_dst, d, &r->dsts)
+        filter_keep_caps(f, g, &d->selector->set, d->selector->is_live, r->caps, r->cap_count);
 }
 
-static struct group *group_for(struct table *groups, struct vec *order, const struct rule *r, struct arena *a)
+/* --- the result ------------------------------------------------------------------------------------- */
+
+static int by_place(const void *a, const void *b)
 {
-        struct group *g = r->caps.count ? NULL : table_get(groups, r->merge_key);
+        const struct group *x = *(struct group *const *)a, *y = *(struct group *const *)b;
 
-        if (g)
-                return g;
-        g = ARENA_NEW(a, struct group);
-        struct group **added = g ? VEC_PUSH(order, a, struct group *) : NULL;
-        if (!added)
-                return NULL;
-        g->first = r;
-        *added = g;
-        if (r->caps.count == 0 && table_put(groups, r->merge_key, g, NULL) != OK)
-                a->failed = true;
-        return g;
+        return x->place < y->place ? -1 : x->place > y->place;
 }
 
-static void emit(const struct vec *order, struct arena *a, struct tailcfg_filter_rules *out)
+static void emit(struct filter_build *f, struct tailcfg_filter_rules *out)
 {
         struct vec rules = { 0 };
 
-        VEC_EACH(struct group *, at, order)
+        if (f->groups.count)
+                qsort(f->groups.items, f->groups.count, sizeof(struct group *), by_place);
+        VEC_EACH(struct group *, at, &f->groups)
         {
                 const struct group *g = *at;
-                struct tailcfg_filter_rule *r = NULL;
-                if (g->dsts.count || g->caps.count)
-                        r = VEC_PUSH(&rules, a, struct tailcfg_filter_rule);
+                struct tailcfg_filter_rule *r =
+                        g->dsts.count || g->caps.count ? VEC_PUSH(&rules, f->a, struct tailcfg_filter_rule) : NULL;
                 if (!r)
                         continue;
-                r->src_ips = g->first->src_ips;
+                r->src_ips = g->src_ips;
                 r->dst_ports = (struct tailcfg_dst_ports){ g->dsts.items, g->dsts.count };
                 r->cap_grant = (struct tailcfg_cap_grants){ g->caps.items, g->caps.count };
-                int64_t *proto = g->first->proto >= 0 ? ARENA_NEW(a, int64_t) : NULL;
+                int64_t *proto = g->proto >= 0 ? ARENA_NEW(f->a, int64_t) : NULL;
                 if (proto) {
-                        *proto = g->first->proto;
+                        *proto = g->proto;
                         r->ip_proto = (struct tailcfg_ints){ proto, 1 };
                 }
         }
         *out = (struct tailcfg_filter_rules){ rules.count ? rules.items : TAILCFG_EMPTY, rules.count };
 }
 
-enum err policy_image_filter(
-        const struct policy_image *st, size_t node, struct arena *a, struct tailcfg_filter_rules *out)
+/* The rules of everybody that have the node among their destinations. */
+static void keep_rules(struct filter_build *f, const struct class *c)
 {
-        const struct node_info *n = &st->nodes[node];
-        struct table groups = TABLE_INIT(0);
-        struct vec order = { 0 };
+        const uint64_t *words = c->bits + f->pl->begin[SECTION_DST];
+        struct rule *const *rules = f->pl->rules.items;
 
-        VEC_EACH(struct rule *, at, state_rules_of(st, node))
-        {
-                const struct rule *r = *at;
-                struct group *g = r->is_silent ? NULL : group_for(&groups, &order, r, a);
-                if (!g || !concerns(n, r))
-                        continue;
-                keep_dsts(st, n, r, g, a);
-                keep_caps(n, r, g, a);
+        for (size_t w = 0; w < f->pl->begin[SECTION_ORIGIN] - f->pl->begin[SECTION_DST]; w++) {
+                for (uint64_t left = words[w]; left; left &= left - 1) {
+                        const struct rule *r = rules[w * 64 + (size_t)__builtin_ctzll(left)];
+                        if (r->ip)
+                                keep_ip(f, r);
+                        else
+                                keep_caps(f, r);
+                }
         }
-        table_fini(&groups);
-        emit(&order, a, out);
+}
+
+enum err plan_filter(
+        struct plan *pl, const struct node *n, struct arena *a, struct tailcfg_filter_rules *out)
+{
+        const struct seat *seat = plan_seat(pl, n);
+        struct filter_build f = { .pl = pl, .n = n, .a = a, .is_odd = seat->is_odd };
+        enum err e = find_leaders(pl);
+
+        if (e != OK)
+                return e;
+        keep_rules(&f, seat->class);
+        VEC_EACH(struct compiled_grant, cg, &pl->grants)
+        {
+                f.next = place_of(cg->first_rule + cg->rule_count - 1) + ++f.specials;
+                if (cg->has_self && !cg->g->via.count && n->user)
+                        filter_self(&f, cg);
+                if (cg->g->via.count && class_bit(pl, seat->class, SECTION_CARRY, cg->via_at))
+                        filter_via(&f, cg);
+        }
+        emit(&f, out);
         return arena_failed(a) ? ERR_NOMEM : OK;
 }

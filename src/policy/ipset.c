@@ -123,6 +123,53 @@ static size_t lower_bound(const struct ipset *s, uint8_t family, ip_num n)
         return lo;
 }
 
+static bool touches(const struct ip_range *a, const struct ip_range *b)
+{
+        if (a->family != b->family)
+                return false;
+        return ip_range_overlaps(a, b) || (a->last < b->first && b->first - a->last == 1) ||
+               (b->last < a->first && a->first - b->last == 1);
+}
+
+void ipset_put(struct ipset *s, const struct ip_range *r)
+{
+        size_t at = lower_bound(s, r->family, r->first), end;
+        struct ip_range joined = *r;
+
+        if (at > 0 && touches(&s->items[at - 1], r))
+                at--;
+        for (end = at; end < s->count && touches(&s->items[end], &joined); end++) {
+                const struct ip_range *old = &s->items[end];
+                joined.first = old->first < joined.first ? old->first : joined.first;
+                joined.last = old->last > joined.last ? old->last : joined.last;
+        }
+        memmove(s->items + at + 1, s->items + end, (s->count - end) * sizeof(*s->items));
+        s->items[at] = joined;
+        s->count = s->count - (end - at) + 1;
+}
+
+void ipset_cut(struct ipset *s, uint8_t family, ip_num num)
+{
+        size_t at = lower_bound(s, family, num);
+        struct ip_range *r = &s->items[at];
+
+        if (at == s->count || r->family != family || r->first > num)
+                return;
+        if (r->first == num && r->last == num) {
+                memmove(r, r + 1, (s->count - at - 1) * sizeof(*r));
+                s->count--;
+        } else if (r->first == num) {
+                r->first++;
+        } else if (r->last == num) {
+                r->last--;
+        } else {
+                memmove(r + 1, r, (s->count - at) * sizeof(*r));
+                s->count++;
+                r[0].last = num - 1;
+                r[1].first = num + 1;
+        }
+}
+
 bool ipset_overlaps_range(const struct ipset *s, const struct ip_range *r)
 {
         size_t i = lower_bound(s, r->family, r->first);
@@ -198,6 +245,21 @@ bool ip_range_next_prefix(struct ip_range *r, bool *done, struct ip_prefix *out)
         if (!*done)
                 r->first = end + 1;
         return true;
+}
+
+bool ipset_prefix_of(const struct ipset *s, const struct ip_addr *a, struct ip_prefix *out)
+{
+        ip_num n = num_of(a);
+        size_t i = lower_bound(s, a->family, n);
+        bool done = false;
+
+        if (!ip_valid(a) || !ipset_contains(s, a))
+                return false;
+        struct ip_range rest = s->items[i];
+        while (ip_range_next_prefix(&rest, &done, out))
+                if (ip_prefix_contains(out, a))
+                        return true;
+        return false;
 }
 
 struct slice ip_range_text(const struct ip_range *r, struct arena *a)

@@ -1,11 +1,12 @@
 /* Which routes of a peer a viewer is given (spec/policy.md 12). */
 #include <stdlib.h>
 
-#include "image_internal.h"
+#include "state_internal.h"
 
 struct route_view {
-        const struct policy_image *st;
-        const struct node_info *viewer, *peer;
+        struct plan *pl;
+        const struct node *viewer, *peer;
+        const struct class *viewer_class;
         struct arena *a;
         struct vec include, exclude, use_primary; /* struct ip_prefix */
 };
@@ -37,83 +38,203 @@ static void drop(struct vec *v, const struct ip_prefix *p)
         v->count = kept;
 }
 
-static bool overlaps_any(const struct ipset *s, const struct vec *routes)
+static bool has_family(const struct selector *s, uint8_t family)
 {
-        VEC_EACH(struct ip_prefix, r, routes)
-        if (ipset_overlaps_prefix(s, r))
+        const struct ipset *set = &s->set;
+
+        return set->count && (set->items[0].family == family || set->items[set->count - 1].family == family);
+}
+
+static bool source_has_family(const struct route_view *v, const struct rule *r, uint8_t family)
+{
+        const struct served *served = v->pl->roster->served.items;
+
+        VEC_EACH(struct selector *, s, &r->src->selectors)
+        if (has_family(*s, family))
                 return true;
+        for (size_t i = 0; r->src->has_any && i < v->pl->roster->served.count; i++)
+                if (served[i].prefix.ip.family == family)
+                        return true;
+        return false;
+}
+
+static bool dst_has_family(const struct rule *r, uint8_t family)
+{
+        VEC_EACH(struct rule_dst, d, &r->dsts)
+        if (has_family(d->selector, family))
+                return true;
+        return false;
+}
+
+/* Whether the viewer itself, or where its routes lead, is a destination; not just
+ * because it is an exit node. */
+static bool has_dst(const struct route_view *v, const struct rule *r)
+{
+        const struct seat *seat = plan_seat(v->pl, v->viewer);
+
+        if (!class_bit(v->pl, v->viewer_class, SECTION_DST, r->at))
+                return false;
+        if (!v->viewer->is_exit || r->covers_internet || !r->covers_default)
+                return true;
+        VEC_EACH(struct rule_dst, d, &r->dsts)
+        for (size_t i = 0; i < seat->count; i++)
+                if (seat->selectors[i] == d->selector)
+                        return true;
+        return false;
+}
+
+/* A default route overlaps whatever there is of its family. */
+static bool exit_route_ok(const struct route_view *v, const struct ip_prefix *r)
+{
+        VEC_EACH(struct rule *, at, &v->pl->rules)
+        {
+                const struct rule *m = *at;
+                bool is_src = class_bit(v->pl, v->viewer_class, SECTION_SRC, m->at);
+                if ((is_src && dst_has_family(m, r->ip.family)) ||
+                        (has_dst(v, m) && source_has_family(v, m, r->ip.family)))
+                        return true;
+        }
+        return false;
+}
+
+static bool ordinary_route_ok(const struct route_view *v, const struct ip_prefix *r)
+{
+        const struct plan *pl = v->pl;
+        size_t words = pl->begin[SECTION_DST];
+        uint64_t *of_route = ARENA_ARRAY(v->a, 2 * words + 1, uint64_t);
+        const uint64_t *src = v->viewer_class->bits + pl->begin[SECTION_SRC],
+                       *dst = v->viewer_class->bits + pl->begin[SECTION_DST];
+
+        if (!of_route)
+                return false;
+        route_bits(v->pl, r, of_route);
+        for (size_t i = 0; i < words; i++) {
+                if (src[i] & of_route[words + i])
+                        return true;
+                for (uint64_t both = dst[i] & of_route[i]; both; both &= both - 1)
+                        if (has_dst(v, ((struct rule *const *)pl->rules.items)[i * 64 +
+                                               (size_t)__builtin_ctzll(both)]))
+                                return true;
+        }
+        return false;
+}
+
+/* The rules that only the viewer has: of autogroup:self, whose addresses a route may
+ * reach, and of via. */
+static bool self_route_ok(const struct route_view *v, const struct ip_prefix *r)
+{
+        const struct user_nodes *own = v->viewer->user;
+
+        if (!v->pl->has_self || !own)
+                return false;
+        VEC_EACH(struct compiled_grant, cg, &v->pl->grants)
+        {
+                bool is_src = class_bit(v->pl, v->viewer_class, SECTION_ORIGIN, cg->at);
+                if (!cg->has_self || cg->g->via.count)
+                        continue;
+                for (size_t i = 0; i < own->nodes.count; i++) {
+                        const struct node *o = ((struct node *const *)own->nodes.items)[i];
+                        bool o_src = class_bit(v->pl, class_of(v->pl, o), SECTION_ORIGIN, cg->at);
+                        bool overlaps = ip_prefix_contains(r, &o->n.ipv4) || ip_prefix_contains(r, &o->n.ipv6);
+                        if (overlaps && (is_src || o_src))
+                                return true;
+                }
+        }
+        return false;
+}
+
+static bool via_route_ok(const struct route_view *v, const struct ip_prefix *r)
+{
+        struct ip_range route = ip_range_of(r);
+
+        VEC_EACH(struct compiled_grant, cg, &v->pl->grants)
+        {
+                size_t bit = cg->via_dst_at;
+                if (!cg->g->via.count || !class_bit(v->pl, v->viewer_class, SECTION_CARRY, cg->via_at))
+                        continue;
+                bool is_src = class_bit(v->pl, v->viewer_class, SECTION_VIA_SRC, cg->via_at);
+                bool from_route = source_build(v->pl, cg->src) == OK &&
+                                  ipset_overlaps_range(&cg->src->meaning, &route);
+                VEC_EACH(struct rule_dst, d, &cg->dsts)
+                {
+                        const struct ipset *set = &d->selector->set;
+                        bool is_dst = class_bit(v->pl, v->viewer_class, SECTION_VIA_DST, bit++);
+                        for (size_t i = 0; i < set->count; i++) {
+                                bool sent = d->is_internet ? v->viewer->is_exit
+                                                           : !d->selector->is_live &&
+                                                                     via_range_applies(v->viewer, &set->items[i]);
+                                if (sent && ((is_src && ip_range_overlaps(&set->items[i], &route)) ||
+                                                    (is_dst && from_route)))
+                                        return true;
+                        }
+                }
+        }
         return false;
 }
 
 static bool route_ok(const struct route_view *v, const struct ip_prefix *r)
 {
-        const struct node_info *n = v->viewer;
-
-        VEC_EACH(struct rule *, at, state_rules_of(v->st, (size_t)(n - v->st->nodes)))
-        {
-                const struct rule *m = *at;
-                if (ipset_overlaps_prefix(&m->dst, r) &&
-                        (node_in_set(n->node, m->src) || overlaps_any(m->src, &n->routes)))
-                        return true;
-                if (ipset_overlaps_prefix(m->src, r) &&
-                        (node_in_set(n->node, &m->dst) || overlaps_any(&m->dst, &n->routes) ||
-                                (n->is_exit && ipset_covers(&m->dst, &v->st->internet))))
-                        return true;
-        }
-        return false;
+        return (is_exit_route(r) ? exit_route_ok(v, r) : ordinary_route_ok(v, r)) || self_route_ok(v, r) ||
+               (v->pl->has_via && via_route_ok(v, r));
 }
 
 /* Whether the grant's destination takes in the route. Exit routes only match
  * autogroup:internet: `*` is the tailnet, which no default route is part of. */
 static bool grant_has_route(
-        const struct policy_image *st, const struct compiled_grant *cg, const struct ip_prefix *r)
+        const struct plan *pl, const struct compiled_grant *cg, const struct ip_prefix *r)
 {
         if (is_exit_route(r))
                 return cg->has_internet;
-        return ipset_overlaps_prefix(&cg->dst_all, r) ||
-               (cg->has_internet && !cg->g->via.count && ipset_overlaps_prefix(&st->internet, r));
+        VEC_EACH(struct rule_dst, d, &cg->dsts)
+        if (!d->is_internet && ipset_overlaps_prefix(&d->selector->set, r))
+                return true;
+        return cg->has_internet && !cg->g->via.count && ipset_overlaps_prefix(&pl->internet, r);
+}
+
+static bool is_origin(const struct route_view *v, const struct compiled_grant *cg)
+{
+        return class_bit(v->pl, v->viewer_class, SECTION_ORIGIN, cg->at);
 }
 
 static void via_result(struct route_view *v)
 {
-        VEC_EACH(struct compiled_grant, cg, &v->st->grants)
+        const struct policy_node *p = &v->peer->n;
+
+        VEC_EACH(struct compiled_grant, cg, &v->pl->grants)
         {
-                if (!cg->g->via.count || !node_in_set(v->viewer->node, &cg->src))
+                if (!cg->g->via.count || !is_origin(v, cg))
                         continue;
-                struct vec *to = node_carries_via(v->peer->node, cg->g) ? &v->include : &v->exclude;
-                for (size_t i = 0; i < v->peer->node->route_count; i++)
-                        if (grant_has_route(v->st, cg, &v->peer->node->routes[i]))
-                                add(to, v->a, &v->peer->node->routes[i]);
+                struct vec *to = node_carries_via(v->peer, cg->g) ? &v->include : &v->exclude;
+                for (size_t i = 0; i < p->route_count; i++)
+                        if (grant_has_route(v->pl, cg, &p->routes[i]))
+                                add(to, v->a, &p->routes[i]);
         }
 }
 
-static bool serves(const struct policy_node *n, const struct ip_prefix *r)
+/* Of the nodes with a via tag of the grant that serve the route, that of the lowest id. */
+static const struct node *elected(
+        const struct plan *pl, const struct grant *g, const struct ip_prefix *r)
 {
-        for (size_t i = 0; i < n->route_count; i++)
-                if (ip_prefix_equal(&n->routes[i], r))
-                        return true;
-        return false;
-}
+        const struct served *s = roster_served(pl->roster, r);
 
-static const struct policy_node *elected(
-        const struct policy_image *st, const struct grant *g, const struct ip_prefix *r)
-{
-        for (size_t i = 0; i < st->w->node_count; i++)
-                if (node_carries_via(&st->w->nodes[i], g) && serves(&st->w->nodes[i], r))
-                        return &st->w->nodes[i];
+        for (size_t i = 0; s && i < s->nodes.count; i++) {
+                const struct node *n = ((struct node *const *)s->nodes.items)[i];
+                if (node_carries_via(n, g))
+                        return n;
+        }
         return NULL;
 }
 
 static void elect_via(struct route_view *v)
 {
-        VEC_EACH(struct compiled_grant, cg, &v->st->grants)
+        VEC_EACH(struct compiled_grant, cg, &v->pl->grants)
         {
-                if (!cg->g->via.count || !node_in_set(v->viewer->node, &cg->src))
+                if (!cg->g->via.count || !is_origin(v, cg))
                         continue;
                 for (size_t i = 0; i < v->include.count;) {
                         struct ip_prefix r = ((struct ip_prefix *)v->include.items)[i];
-                        if (is_exit_route(&r) || !grant_has_route(v->st, cg, &r) ||
-                                elected(v->st, cg->g, &r) == v->peer->node) {
+                        if (is_exit_route(&r) || !grant_has_route(v->pl, cg, &r) ||
+                                elected(v->pl, cg->g, &r) == v->peer) {
                                 i++;
                                 continue;
                         }
@@ -126,16 +247,16 @@ static void elect_via(struct route_view *v)
 /* What an ordinary rule reaches as well is served by its primary, and excluded nowhere. */
 static void ordinary_rules(struct route_view *v)
 {
-        VEC_EACH(struct compiled_grant, cg, &v->st->grants)
+        VEC_EACH(struct compiled_grant, cg, &v->pl->grants)
         {
-                if (cg->g->via.count || !node_in_set(v->viewer->node, &cg->src))
+                if (cg->g->via.count || !is_origin(v, cg))
                         continue;
                 VEC_EACH(struct ip_prefix, r, &v->include)
-                if (grant_has_route(v->st, cg, r))
+                if (grant_has_route(v->pl, cg, r))
                         add(&v->use_primary, v->a, r);
                 for (size_t i = 0; i < v->exclude.count;) {
                         struct ip_prefix r = ((struct ip_prefix *)v->exclude.items)[i];
-                        if (grant_has_route(v->st, cg, &r))
+                        if (grant_has_route(v->pl, cg, &r))
                                 drop(&v->exclude, &r);
                         else
                                 i++;
@@ -153,14 +274,16 @@ static bool is_primary(const struct policy_node *n, const struct ip_prefix *r)
 
 static int by_prefix(const void *a, const void *b) { return ip_prefix_compare(a, b); }
 
-enum err policy_image_routes(const struct policy_image *st, size_t viewer, size_t peer, struct arena *a,
+enum err plan_routes(struct plan *pl, const struct node *viewer, const struct node *peer, struct arena *a,
         struct tailcfg_prefixes *out)
 {
-        struct route_view v = { .st = st, .viewer = &st->nodes[viewer], .peer = &st->nodes[peer], .a = a };
-        const struct policy_node *p = v.peer->node;
+        struct route_view v = {
+                .pl = pl, .viewer = viewer, .peer = peer, .viewer_class = class_of(pl, viewer), .a = a
+        };
+        const struct policy_node *p = &peer->n;
         struct vec routes = { 0 };
 
-        if (st->has_via)
+        if (pl->has_via)
                 via_result(&v);
         if (v.include.count || v.exclude.count) {
                 elect_via(&v);
@@ -171,7 +294,7 @@ enum err policy_image_routes(const struct policy_image *st, size_t viewer, size_
                 bool offered = is_exit_route(r) || is_primary(p, r);
                 if (offered && !has(&v.exclude, r) && route_ok(&v, r))
                         add(&routes, a, r);
-                if (!is_exit_route(r) && is_primary(p, r) && serves(v.viewer->node, r))
+                if (!is_exit_route(r) && is_primary(p, r) && node_serves(viewer, r))
                         add(&routes, a, r);
         }
         VEC_EACH(struct ip_prefix, r, &v.include)

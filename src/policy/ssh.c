@@ -1,85 +1,125 @@
 /* SSH rules of a node (spec/policy.md 17). */
 #include <stdlib.h>
 
-#include "image_internal.h"
+#include "state_internal.h"
 
 #define SSH_PERIOD_NS (INT64_C(12) * 3600 * 1000000000)
 
-/* Sources of one rule: per person, in the order of their ids, then all tagged nodes. */
+/* The sources of a rule of one user. */
 struct person {
         int64_t user_id;
         struct vec principals; /* struct ip_addr */
 };
 
 struct ssh_builder {
-        const struct policy_image *st;
+        const struct plan *pl;
+        const struct ssh_plan *sp;
         const struct ssh_rule *rule;
         struct arena *a;
         struct vec *out;
-        struct vec persons; /* struct person */
-        struct vec tagged;  /* struct ip_addr */
-        bool has_localpart;
 };
 
-static void push_addrs(struct vec *v, struct arena *a, const struct policy_node *n)
-{
-        const struct ip_addr *own[] = { &n->ipv4, &n->ipv6 };
+/* --- sources: per person, in the order of their ids, then all tagged nodes --------------- */
 
-        for (size_t i = 0; i < 2; i++) {
-                struct ip_addr *added = ip_valid(own[i]) ? VEC_PUSH(v, a, struct ip_addr) : NULL;
-                if (added)
-                        *added = *own[i];
+static void push_addr(struct vec *v, struct arena *a, const struct ip_addr *addr)
+{
+        struct ip_addr *added = ip_valid(addr) ? VEC_PUSH(v, a, struct ip_addr) : NULL;
+
+        if (added)
+                *added = *addr;
+}
+
+static void push_addrs(struct vec *v, struct arena *a, const struct node *n)
+{
+        push_addr(v, a, &n->n.ipv4);
+        push_addr(v, a, &n->n.ipv6);
+}
+
+static int64_t user_of(const struct node *n) { return n->user ? n->user->user_id : 0; }
+
+/* Persons by user, tagged nodes behind them, each by id. */
+static int by_person(const void *a, const void *b)
+{
+        const struct node *x = *(struct node *const *)a, *y = *(struct node *const *)b;
+
+        if (is_tagged(x) != is_tagged(y))
+                return is_tagged(x) ? 1 : -1;
+        if (!is_tagged(x) && user_of(x) != user_of(y))
+                return user_of(x) < user_of(y) ? -1 : 1;
+        return x->n.id < y->n.id ? -1 : x->n.id > y->n.id;
+}
+
+static void find_nodes(const struct plan *pl, size_t rule, struct vec *out, struct arena *a)
+{
+        for (size_t i = 0; i < pl->class_by_id.count; i++) {
+                const struct class *c = class_at(pl, i);
+                if (!c || !class_bit(pl, c, SECTION_SSH_SRC, rule))
+                        continue;
+                for (size_t j = 0; j < c->nodes.count; j++) {
+                        const struct node **n = VEC_PUSH(out, a, const struct node *);
+                        if (n)
+                                *n = ((struct node *const *)c->nodes.items)[j];
+                }
+        }
+        if (out->count)
+                qsort(out->items, out->count, sizeof(struct node *), by_person);
+}
+
+static void find_sources(const struct plan *pl, struct ssh_plan *sp, size_t rule)
+{
+        struct vec nodes = { 0 };
+        struct person *p = NULL;
+
+        find_nodes(pl, rule, &nodes, &sp->arena);
+        VEC_EACH(const struct node *, at, &nodes)
+        {
+                const struct node *n = *at;
+                for (size_t t = 0; t < n->n.tag_count; t++) {
+                        push_addrs(&sp->tagged, &sp->arena, n); /* once for each tag, as the official service does */
+                        push_addrs(&sp->merged, &sp->arena, n);
+                }
+                if (is_tagged(n))
+                        continue;
+                if (!p || p->user_id != user_of(n)) {
+                        p = VEC_PUSH(&sp->persons, &sp->arena, struct person);
+                        if (!p)
+                                return;
+                        p->user_id = user_of(n);
+                }
+                push_addrs(&p->principals, &sp->arena, n);
+                push_addrs(&sp->merged, &sp->arena, n);
         }
 }
 
-static struct person *person_of(struct ssh_builder *b, int64_t user_id)
+static bool is_stale(const struct ssh_plan *sp)
 {
-        struct person *items = b->persons.items;
+        VEC_EACH(struct selector *, s, &sp->src)
+        if ((*s)->changed > sp->built)
+                return true;
+        return !sp->is_built;
+}
 
-        for (size_t i = 0; i < b->persons.count; i++)
-                if (items[i].user_id == user_id)
-                        return &items[i];
+static bool build(struct plan *pl, struct ssh_plan *sp, size_t rule)
+{
+        if (!is_stale(sp))
+                return true;
+        arena_fini(&sp->arena);
+        sp->persons = sp->tagged = sp->merged = (struct vec){ 0 };
+        find_sources(pl, sp, rule);
+        sp->built = *pl->clock;
+        sp->is_built = !arena_failed(&sp->arena);
+        return sp->is_built;
+}
+
+static const struct person *person_of(const struct ssh_builder *b, const struct node *n)
+{
+        VEC_EACH(struct person, p, &b->sp->persons)
+        if (p->user_id == user_of(n))
+                return p;
         return NULL;
 }
 
-static int by_user(const void *a, const void *b)
-{
-        const struct person *x = a, *y = b;
-
-        return x->user_id < y->user_id ? -1 : x->user_id > y->user_id;
-}
-
-static bool in_aliases(const struct policy_image *st, const struct policy_node *n, const struct vec *aliases)
-{
-        VEC_EACH(struct alias, s, aliases)
-        {
-                const struct ipset *set =
-                        s->autogroup == AUTOGROUP_SELF ? NULL : table_get(&st->sets, s->text);
-                if (set && node_in_set(n, set))
-                        return true;
-        }
-        return false;
-}
-
-static void find_sources(struct ssh_builder *b)
-{
-        for (size_t i = 0; i < b->st->w->node_count; i++) {
-                const struct policy_node *n = &b->st->w->nodes[i];
-                if (!in_aliases(b->st, n, &b->rule->src))
-                        continue;
-                for (size_t t = 0; t < n->tag_count; t++)
-                        push_addrs(&b->tagged, b->a, n); /* once for each tag, as the official service does */
-                if (is_tagged(n))
-                        continue;
-                struct person *p = person_of(b, n->user_id);
-                if (!p && (p = VEC_PUSH(&b->persons, b->a, struct person)))
-                        p->user_id = n->user_id;
-                if (p)
-                        push_addrs(&p->principals, b->a, n);
-        }
-        if (b->persons.count)
-                qsort(b->persons.items, b->persons.count, sizeof(struct person), by_user);
-}
+/* --- rules ------------------------------------------------------------------------------ */
 
 static void common_users(struct ssh_builder *b, struct ssh_compiled *c)
 {
@@ -96,7 +136,7 @@ static void common_users(struct ssh_builder *b, struct ssh_compiled *c)
 
 static struct slice local_part(struct ssh_builder *b, int64_t user_id)
 {
-        const struct policy_user *u = state_user(b->st, user_id);
+        const struct policy_user *u = roster_user(b->pl->roster, user_id);
         struct slice domain;
 
         if (!u)
@@ -126,39 +166,22 @@ static void emit(struct ssh_builder *b, const struct vec *principals, int64_t us
 
 static void emit_all(struct ssh_builder *b)
 {
-        struct vec merged = { 0 };
-
-        if (b->has_localpart) {
-                VEC_EACH(struct person, p, &b->persons)
-                emit(b, &p->principals, p->user_id);
-                emit(b, &b->tagged, 0);
+        if (!b->sp->has_localpart) {
+                emit(b, &b->sp->merged, 0);
                 return;
         }
-        VEC_EACH(struct person, p, &b->persons)
-        VEC_EACH(struct ip_addr, a, &p->principals)
-        {
-                struct ip_addr *added = VEC_PUSH(&merged, b->a, struct ip_addr);
-                if (added)
-                        *added = *a;
-        }
-        VEC_EACH(struct ip_addr, a, &b->tagged)
-        {
-                struct ip_addr *added = VEC_PUSH(&merged, b->a, struct ip_addr);
-                if (added)
-                        *added = *a;
-        }
-        emit(b, &merged, 0);
+        VEC_EACH(struct person, p, &b->sp->persons)
+        emit(b, &p->principals, p->user_id);
+        emit(b, &b->sp->tagged, 0);
 }
 
 /* A source that is no destination of a rule with local parts is told its own user's
  * part all the same; the official service does so. */
-static void emit_own(struct ssh_builder *b, const struct policy_node *n)
+static void emit_own(struct ssh_builder *b, const struct node *n)
 {
+        const struct person *p = is_tagged(n) ? NULL : person_of(b, n);
         struct vec own = { 0 };
 
-        if (!in_aliases(b->st, n, &b->rule->src))
-                return;
-        struct person *p = is_tagged(n) ? NULL : person_of(b, n->user_id);
         if (p) {
                 emit(b, &p->principals, p->user_id);
         } else {
@@ -167,38 +190,34 @@ static void emit_own(struct ssh_builder *b, const struct policy_node *n)
         }
 }
 
-static void compile_rule(const struct policy_image *st, const struct policy_node *n,
-        const struct ssh_rule *rule, struct vec *out, struct arena *a)
+static void compile_rule(struct plan *pl, struct ssh_plan *sp, size_t at, const struct node *n,
+        struct vec *out, struct arena *a)
 {
-        struct ssh_builder b = { .st = st, .rule = rule, .a = a, .out = out };
-        struct slice domain;
-        bool has_self = false, has_other = false;
+        struct ssh_builder b = { pl, sp, sp->rule, a, out };
+        const struct class *c = class_of(pl, n);
 
-        find_sources(&b);
-        VEC_EACH(struct text, u, &rule->users)
-        b.has_localpart |= localpart_domain(u->s, &domain);
-        VEC_EACH(struct alias, d, &rule->dst)
-        {
-                has_self |= d->autogroup == AUTOGROUP_SELF;
-                has_other |= d->autogroup != AUTOGROUP_SELF;
+        if (!build(pl, sp, at)) {
+                a->failed = true;
+                return;
         }
-        if (has_self && !is_tagged(n)) {
-                const struct person *p = person_of(&b, n->user_id);
+        if (sp->has_self && !is_tagged(n)) {
+                const struct person *p = person_of(&b, n);
                 if (p)
                         emit(&b, &p->principals, p->user_id);
         }
-        if (in_aliases(st, n, &rule->dst))
+        if (class_bit(pl, c, SECTION_SSH_DST, at))
                 emit_all(&b);
-        else if (has_other && b.has_localpart)
+        else if (sp->has_other && sp->has_localpart && class_bit(pl, c, SECTION_SSH_SRC, at))
                 emit_own(&b, n);
 }
 
-void state_compile_ssh(const struct policy_image *st, size_t node, struct vec *out, struct arena *a)
+void plan_compile_ssh(struct plan *pl, const struct node *n, struct vec *out, struct arena *a)
 {
+        struct ssh_plan *rules = pl->ssh.items;
         struct vec all = { 0 };
 
-        VEC_EACH(struct ssh_rule, r, &st->p->ssh)
-        compile_rule(st, st->nodes[node].node, r, &all, a);
+        for (size_t i = 0; i < pl->ssh.count; i++)
+                compile_rule(pl, &rules[i], i, n, &all, a);
         for (int check = 1; check >= 0; check--) {
                 VEC_EACH(struct ssh_compiled, c, &all)
                 {
@@ -210,21 +229,20 @@ void state_compile_ssh(const struct policy_image *st, size_t node, struct vec *o
         }
 }
 
-bool policy_image_ssh_period(const struct policy_image *st, size_t src, size_t dst, int64_t *period_ns)
+bool plan_ssh_period(const struct plan *pl, const struct node *src, const struct node *dst, int64_t *ns)
 {
-        const struct policy_node *from = st->nodes[src].node, *to = st->nodes[dst].node;
-        bool same_user = !is_tagged(from) && !is_tagged(to) && from->user_id == to->user_id;
+        const struct class *from = class_of(pl, src), *to = class_of(pl, dst);
+        size_t at = 0;
 
-        VEC_EACH(struct ssh_rule, r, &st->p->ssh)
+        VEC_EACH(struct ssh_plan, sp, &pl->ssh)
         {
-                bool to_self = false;
-                VEC_EACH(struct alias, d, &r->dst)
-                to_self |= d->autogroup == AUTOGROUP_SELF;
-                if (!r->is_check || !in_aliases(st, from, &r->src) ||
-                        !(in_aliases(st, to, &r->dst) || (to_self && same_user)))
-                        continue;
-                *period_ns = r->has_period ? r->period_ns : SSH_PERIOD_NS;
-                return true;
+                bool is_self = sp->has_self && src->user && src->user == dst->user;
+                bool is_dst = is_self || class_bit(pl, to, SECTION_SSH_DST, at);
+                if (sp->rule->is_check && is_dst && class_bit(pl, from, SECTION_SSH_SRC, at)) {
+                        *ns = sp->rule->has_period ? sp->rule->period_ns : SSH_PERIOD_NS;
+                        return true;
+                }
+                at++;
         }
         return false;
 }
@@ -309,13 +327,12 @@ static void write_rule(struct json_writer *w, const struct ssh_compiled *c, stru
         json_object_close(w);
 }
 
-void policy_image_write_ssh(
-        const struct policy_image *st, size_t node, struct slice base_url, struct json_writer *w)
+void plan_write_ssh(struct plan *pl, const struct node *n, struct slice base_url, struct json_writer *w)
 {
         struct arena a = ARENA_INIT(64 << 20);
         struct vec rules = { 0 };
 
-        state_compile_ssh(st, node, &rules, &a);
+        plan_compile_ssh(pl, n, &rules, &a);
         json_object_open(w);
         json_name(w, "rules");
         json_array_open(w);

@@ -1,14 +1,16 @@
 /* The policy's own tests of its ssh rules (spec/policy.md 15). */
-#include "image_internal.h"
+#include <stdlib.h>
+
+#include "state_internal.h"
 
 struct ssh_run {
-        const struct policy_image *st;
+        struct plan *pl;
         const struct ssh_test *test;
         struct policy_errors *errors;
         struct arena a;
         struct alias src;
         struct vec sources; /* struct ip_addr */
-        struct vec dsts;    /* size_t: nodes */
+        struct vec dsts;    /* struct node *, by id */
         bool failed;
 };
 
@@ -19,9 +21,9 @@ static void fail(struct ssh_run *t, size_t pos, const char *why, struct slice wh
                 why, what.len ? ": " : "", SLICE_ARGS(what));
 }
 
-static bool is_wide(const struct policy_image *st, const struct alias *d)
+static bool is_wide(const struct plan *pl, const struct alias *d)
 {
-        const struct host *h = d->kind == ALIAS_HOST ? policy_host(st->p, d->text) : NULL;
+        const struct host *h = d->kind == ALIAS_HOST ? policy_host(pl->p, d->text) : NULL;
 
         return d->autogroup == AUTOGROUP_INTERNET || d->kind == ALIAS_WILDCARD ||
                (d->kind == ALIAS_PREFIX && !ip_prefix_is_host(&d->prefix)) ||
@@ -37,10 +39,10 @@ static bool read_dst(struct ssh_run *t, const struct text *text, struct alias *d
                 fail(t, text->pos, why, text->s);
                 return false;
         }
-        if (is_wide(t->st, d))
+        if (is_wide(t->pl, d))
                 policy_error_add(t->errors, text->pos, "SSH tests dst contains disallowed element \"%.*s\"",
                         SLICE_ARGS(text->s));
-        else if (d->kind == ALIAS_TAG && !policy_tag(t->st->p, d->text))
+        else if (d->kind == ALIAS_TAG && !policy_tag(t->pl->p, d->text))
                 policy_error_add(t->errors, text->pos, "SSH tests dst contains unknown tag \"%.*s\"",
                         SLICE_ARGS(text->s));
         else
@@ -49,12 +51,25 @@ static bool read_dst(struct ssh_run *t, const struct text *text, struct alias *d
         return false;
 }
 
-static void push_node(struct ssh_run *t, size_t node)
+static int by_id(const void *a, const void *b)
 {
-        size_t *added = VEC_PUSH(&t->dsts, &t->a, size_t);
+        const struct node *x = *(struct node *const *)a, *y = *(struct node *const *)b;
 
-        if (added)
-                *added = node;
+        return x->n.id < y->n.id ? -1 : x->n.id > y->n.id;
+}
+
+static void push_nodes(struct ssh_run *t, const struct ipset *set, struct vec *out)
+{
+        size_t before = out->count;
+
+        for (size_t i = 0; i < t->pl->roster->slots.count; i++) {
+                struct node *n = roster_slot(t->pl->roster, i);
+                struct node **added = n && node_in_set(n, set) ? VEC_PUSH(out, &t->a, struct node *) : NULL;
+                if (added)
+                        *added = n;
+        }
+        if (out->count > before)
+                qsort((struct node **)out->items + before, out->count - before, sizeof(struct node *), by_id);
 }
 
 static void find_dsts(struct ssh_run *t, const struct text *text)
@@ -65,38 +80,39 @@ static void find_dsts(struct ssh_run *t, const struct text *text)
 
         if (!read_dst(t, text, &d))
                 return;
-        if (d.autogroup == AUTOGROUP_SELF && t->src.kind == ALIAS_USER)
-                state_resolve_into(t->st, &t->src, &set, &t->a);
-        else
-                state_resolve_into(t->st, &d, &set, &t->a);
+        bool own = d.autogroup == AUTOGROUP_SELF && t->src.kind == ALIAS_USER;
+        plan_resolve(t->pl, own ? &t->src : &d, &set, &t->a);
         /* The official service fails every bare IPv6 destination. */
-        bool is_v6 = d.kind == ALIAS_PREFIX && d.prefix.ip.family == IP_V6;
-        for (size_t i = 0; !is_v6 && i < t->st->w->node_count; i++)
-                if (node_in_set(&t->st->w->nodes[i], &set))
-                        push_node(t, i);
+        if (d.kind != ALIAS_PREFIX || d.prefix.ip.family == IP_V4)
+                push_nodes(t, &set, &t->dsts);
         if (t->dsts.count == before)
                 fail(t, text->pos, "the destination selects no node", text->s);
+}
+
+static void push_source(struct ssh_run *t, const struct ipset *set, const struct ip_addr *a)
+{
+        struct ip_addr *added = ipset_contains(set, a) ? VEC_PUSH(&t->sources, &t->a, struct ip_addr) : NULL;
+
+        if (added)
+                *added = *a;
 }
 
 static void find_sources(struct ssh_run *t)
 {
         struct ipset set = { 0 };
+        struct vec nodes = { 0 };
         const char *why = "out of memory";
 
         if (!alias_parse(t->test->src.s, t->test->src.pos, &t->src, &t->a, &why)) {
                 fail(t, t->test->src.pos, why, SLICE_LIT(""));
                 return;
         }
-        state_resolve_into(t->st, &t->src, &set, &t->a);
-        for (size_t i = 0; i < t->st->w->node_count; i++) {
-                const struct ip_addr *own[] = { &t->st->w->nodes[i].ipv4, &t->st->w->nodes[i].ipv6 };
-                for (size_t f = 0; f < 2; f++) {
-                        struct ip_addr *added = ipset_contains(&set, own[f])
-                                                        ? VEC_PUSH(&t->sources, &t->a, struct ip_addr)
-                                                        : NULL;
-                        if (added)
-                                *added = *own[f];
-                }
+        plan_resolve(t->pl, &t->src, &set, &t->a);
+        push_nodes(t, &set, &nodes);
+        VEC_EACH(struct node *, n, &nodes)
+        {
+                push_source(t, &set, &(*n)->n.ipv4);
+                push_source(t, &set, &(*n)->n.ipv6);
         }
         if (t->sources.count == 0)
                 fail(t, t->test->src.pos, "the source selects no node", SLICE_LIT(""));
@@ -129,7 +145,7 @@ static bool rules_let_in(
 }
 
 /* Every user from every source at every destination. */
-static void expect(struct ssh_run *t, size_t node, const struct vec *rules, const struct vec *users,
+static void expect(struct ssh_run *t, const struct node *node, const struct vec *rules, const struct vec *users,
         bool want, bool check_only)
 {
         VEC_EACH(struct text, u, users)
@@ -141,7 +157,7 @@ static void expect(struct ssh_run *t, size_t node, const struct vec *rules, cons
                         policy_error_add(t->errors, u->pos,
                                 "test(s) failed: ssh: %.*s as \"%.*s\" to node %lld: expected %s",
                                 SLICE_ARGS(t->test->src.s), SLICE_ARGS(u->s),
-                                (long long)t->st->w->nodes[node].id,
+                                (long long)node->n.id,
                                 check_only ? "a check"
                                 : want     ? "ALLOWED, got DENIED"
                                            : "DENIED, got ALLOWED");
@@ -151,19 +167,19 @@ static void expect(struct ssh_run *t, size_t node, const struct vec *rules, cons
 
 static void run_nodes(struct ssh_run *t)
 {
-        VEC_EACH(size_t, node, &t->dsts)
+        VEC_EACH(struct node *, node, &t->dsts)
         {
                 struct vec rules = { 0 };
-                state_compile_ssh(t->st, *node, &rules, &t->a);
+                plan_compile_ssh(t->pl, *node, &rules, &t->a);
                 expect(t, *node, &rules, &t->test->accept, true, false);
                 expect(t, *node, &rules, &t->test->deny, false, false);
                 expect(t, *node, &rules, &t->test->check, true, true);
         }
 }
 
-static bool run_test(const struct policy_image *st, const struct ssh_test *test, struct policy_errors *errors)
+static bool run_test(struct plan *pl, const struct ssh_test *test, struct policy_errors *errors)
 {
-        struct ssh_run t = { .st = st, .test = test, .errors = errors, .a = ARENA_INIT(256 << 20) };
+        struct ssh_run t = { .pl = pl, .test = test, .errors = errors, .a = ARENA_INIT(256 << 20) };
 
         if (test->src.s.len == 0) {
                 policy_error_add(errors, test->pos, "SSH tests entry must have a non-empty src");
@@ -185,11 +201,11 @@ static bool run_test(const struct policy_image *st, const struct ssh_test *test,
         return !t.failed;
 }
 
-bool state_run_ssh_tests(const struct policy_image *st, struct policy_errors *errors)
+bool plan_run_ssh_tests(struct plan *pl, struct policy_errors *errors)
 {
         bool ok = true;
 
-        VEC_EACH(struct ssh_test, t, &st->p->ssh_tests)
-        ok &= run_test(st, t, errors);
+        VEC_EACH(struct ssh_test, t, &pl->p->ssh_tests)
+        ok &= run_test(pl, t, errors);
         return ok;
 }

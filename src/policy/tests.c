@@ -1,8 +1,8 @@
 /* The policy's own tests of its rules (spec/policy.md 14). */
-#include "image_internal.h"
+#include "state_internal.h"
 
 struct test_run {
-        const struct policy_image *st;
+        struct plan *pl;
         const struct policy_test *test;
         struct policy_errors *errors;
         struct arena a;
@@ -27,6 +27,15 @@ static bool names_nodes(const struct alias *a)
         return a->kind != ALIAS_PREFIX && a->kind != ALIAS_HOST && a->kind != ALIAS_WILDCARD;
 }
 
+static void push_source(struct test_run *t, const struct ip_addr *a)
+{
+        struct ip_prefix p = ip_host_prefix(*a);
+        struct ip_range *r = ip_valid(a) ? VEC_PUSH(&t->sources, &t->a, struct ip_range) : NULL;
+
+        if (r)
+                *r = ip_range_of(&p);
+}
+
 /* Each address of a node by itself, so that no half-allowed source hides in a range. */
 static void find_sources(struct test_run *t)
 {
@@ -36,17 +45,13 @@ static void find_sources(struct test_run *t)
 
         if (!alias_parse(t->test->src.s, t->test->src.pos, &alias, &t->a, &why))
                 return;
-        state_resolve_into(t->st, &alias, &set, &t->a);
-        for (size_t i = 0; names_nodes(&alias) && i < t->st->w->node_count; i++) {
-                const struct ip_addr *own[] = { &t->st->w->nodes[i].ipv4, &t->st->w->nodes[i].ipv6 };
-                for (size_t f = 0; f < 2; f++) {
-                        struct ip_prefix p = ip_host_prefix(*own[f]);
-                        struct ip_range *r = ipset_contains(&set, own[f])
-                                                     ? VEC_PUSH(&t->sources, &t->a, struct ip_range)
-                                                     : NULL;
-                        if (r)
-                                *r = ip_range_of(&p);
-                }
+        plan_resolve(t->pl, &alias, &set, &t->a);
+        for (size_t i = 0; names_nodes(&alias) && i < t->pl->roster->slots.count; i++) {
+                const struct node *n = roster_slot(t->pl->roster, i);
+                if (!n || !node_in_set(n, &set))
+                        continue;
+                push_source(t, &n->n.ipv4);
+                push_source(t, &n->n.ipv6);
         }
         for (size_t i = 0; !names_nodes(&alias) && i < set.count; i++) {
                 struct ip_range *r = VEC_PUSH(&t->sources, &t->a, struct ip_range);
@@ -65,11 +70,15 @@ static bool proto_fits(const struct test_run *t, int proto)
 static bool rule_allows(const struct test_run *t, const struct rule *r, const struct ip_range *src,
         const struct ipset *dst, uint16_t port)
 {
-        if (!proto_fits(t, r->proto) || !ipset_overlaps_range(r->src, src))
+        bool at_port = false;
+
+        if (!proto_fits(t, r->ip->proto) || !ipset_overlaps_range(&r->src->meaning, src))
                 return false;
-        VEC_EACH(struct rule_dst, d, &r->dsts)
-        if (d->ports.first <= port && port <= d->ports.last &&
-                (d->is_any || ipset_overlaps_range(dst, &d->range)))
+        VEC_EACH(struct port_range, ports, &r->ip->ports)
+        at_port |= ports->first <= port && port <= ports->last;
+        if (at_port)
+                VEC_EACH(struct rule_dst, d, &r->dsts)
+        if (ipset_overlaps(dst, &d->selector->set))
                 return true;
         return false;
 }
@@ -79,8 +88,8 @@ static bool is_allowed(const struct test_run *t, const struct ipset *dst, uint16
         VEC_EACH(struct ip_range, src, &t->sources)
         {
                 bool allowed = false;
-                VEC_EACH(struct rule *, r, &t->st->rules)
-                allowed = allowed || rule_allows(t, *r, src, dst, port);
+                VEC_EACH(struct rule *, r, &t->pl->rules)
+                allowed = allowed || ((*r)->ip && rule_allows(t, *r, src, dst, port));
                 if (!allowed)
                         return false;
         }
@@ -104,7 +113,7 @@ static const char *read_dst(struct test_run *t, const struct text *text, struct 
         *port = r->first;
         if (alias->kind == ALIAS_PREFIX && slice_find(host, '/') < host.len)
                 return "a test's destination cannot be a CIDR";
-        const struct host *h = alias->kind == ALIAS_HOST ? policy_host(t->st->p, host) : NULL;
+        const struct host *h = alias->kind == ALIAS_HOST ? policy_host(t->pl->p, host) : NULL;
         if (h && !ip_prefix_is_host(&h->prefix))
                 return "a test's destination cannot be a CIDR";
         if (alias->autogroup == AUTOGROUP_INTERNET)
@@ -123,7 +132,7 @@ static void run_dst(struct test_run *t, const struct text *text, bool want)
                 fail(t, text, why);
                 return;
         }
-        state_resolve_into(t->st, &alias, &dst, &t->a);
+        plan_resolve(t->pl, &alias, &dst, &t->a);
         if (t->sources.count == 0)
                 fail(t, text, "the source is no address of this tailnet");
         else if (dst.count == 0)
@@ -133,9 +142,9 @@ static void run_dst(struct test_run *t, const struct text *text, bool want)
 }
 
 static bool run_test(
-        const struct policy_image *st, const struct policy_test *test, struct policy_errors *errors)
+        struct plan *pl, const struct policy_test *test, struct policy_errors *errors)
 {
-        struct test_run t = { .st = st, .test = test, .errors = errors, .a = ARENA_INIT(64 << 20) };
+        struct test_run t = { .pl = pl, .test = test, .errors = errors, .a = ARENA_INIT(64 << 20) };
         const char *why = "out of memory";
 
         if (!proto_parse(test->proto.s, true, &t.proto, &t.a, &why))
@@ -157,11 +166,16 @@ static bool run_test(
         return !t.failed;
 }
 
-bool state_run_tests(const struct policy_image *st, struct policy_errors *errors)
+bool plan_run_tests(struct plan *pl, struct policy_errors *errors)
 {
         bool ok = true;
 
-        VEC_EACH(struct policy_test, t, &st->p->tests)
-        ok &= run_test(st, t, errors);
+        VEC_EACH(struct rule *, r, &pl->rules)
+        if (pl->p->tests.count && source_build(pl, (*r)->src) != OK) {
+                policy_error_add(errors, 0, "test(s) failed: out of memory");
+                return false;
+        }
+        VEC_EACH(struct policy_test, t, &pl->p->tests)
+        ok &= run_test(pl, t, errors);
         return ok;
 }

@@ -23,7 +23,8 @@ struct server_message *message_of(struct slice bytes)
                 return NULL;
         m->refs = 1;
         m->len = bytes.len;
-        memcpy(m->bytes, bytes.ptr, bytes.len);
+        if (bytes.len)
+                memcpy(m->bytes, bytes.ptr, bytes.len);
         return m;
 }
 

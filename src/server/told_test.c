@@ -114,15 +114,48 @@ static void write_node(struct tailcfg_node n, bool is_self, struct buf *out)
         buf_append_byte(out, '\n');
 }
 
-static void write_netmap(const struct netmap *nm, struct buf *out)
+static bool covers(const struct tailcfg_match *m, const struct ip_prefix *own)
 {
+        switch (m->kind) {
+        case TAILCFG_MATCH_PREFIX:
+                return ip_prefix_contains(&m->prefix, &own->ip) || ip_prefix_contains(own, &m->prefix.ip);
+        case TAILCFG_MATCH_RANGE:
+                return ip_compare(&m->first, &own->ip) <= 0 && ip_compare(&own->ip, &m->last) <= 0;
+        case TAILCFG_MATCH_ANY:
+        case TAILCFG_MATCH_CAP:
+                break;
+        }
+        return true;
+}
+
+/* What a rule opens of the node: which other addresses its ranges name is nothing to it. */
+static void write_rule(const struct tailcfg_filter_rule *rule, const struct tailcfg_node *self, struct buf *out)
+{
+        struct tailcfg_filter_rule sources = *rule;
+        struct tailcfg_match m;
         struct json_writer w;
 
+        sources.dst_ports = (struct tailcfg_dst_ports){ 0 };
+        json_writer_init(&w, out, NULL);
+        tailcfg_filter_rule_write(&w, &sources);
+        for (size_t i = 0; i < rule->dst_ports.count; i++) {
+                const struct tailcfg_dst_port *dst = &rule->dst_ports.items[i];
+                if (tailcfg_match_parse(dst->ip, &m) != OK)
+                        fail();
+                buf_printf(out, " %u-%u:", dst->ports.first, dst->ports.last);
+                for (size_t k = 0; k < self->allowed_ips.count; k++)
+                        buf_printf(out, "%d", covers(&m, &self->allowed_ips.items[k]));
+        }
+        buf_append_byte(out, '\n');
+}
+
+static void write_netmap(const struct netmap *nm, struct buf *out)
+{
         write_node(*netmap_self(nm), true, out);
         for (size_t i = 0; i < netmap_peer_count(nm); i++)
                 write_node(*netmap_peer_at(nm, i), false, out);
-        json_writer_init(&w, out, NULL);
-        tailcfg_filter_rules_write(&w, netmap_filter(nm));
+        for (size_t i = 0; i < netmap_filter(nm)->count; i++)
+                write_rule(&netmap_filter(nm)->items[i], netmap_self(nm), out);
         buf_append_slice(out, netmap_ssh_policy(nm));
 }
 

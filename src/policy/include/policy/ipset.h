@@ -32,6 +32,11 @@ void ipset_add_addr(struct ipset *s, struct arena *a, const struct ip_addr *addr
 void ipset_add_set(struct ipset *s, struct arena *a, const struct ipset *other);
 void ipset_sort(struct ipset *s);
 
+/* One range into a sorted set, one address out of it. Both keep it sorted and joined,
+ * and may need room for one more range, which the caller has seen to. */
+void ipset_put(struct ipset *s, const struct ip_range *r);
+void ipset_cut(struct ipset *s, uint8_t family, ip_num num);
+
 /* The rest asks sorted sets. */
 bool ipset_contains(const struct ipset *s, const struct ip_addr *a);
 bool ipset_overlaps_range(const struct ipset *s, const struct ip_range *r);
@@ -46,6 +51,10 @@ bool ipset_equal(const struct ipset *a, const struct ipset *b);
  * r->first behind it. False once the range is used up:
  *     while (ip_range_next_prefix(&rest, &done, &prefix)) ... */
 bool ip_range_next_prefix(struct ip_range *r, bool *done, struct ip_prefix *out);
+
+/* Of the prefixes that the set falls into by ip_range_next_prefix(), the one that
+ * contains the address. False if none does. */
+bool ipset_prefix_of(const struct ipset *s, const struct ip_addr *a, struct ip_prefix *out);
 
 /* "a", "net/len" or "a-b"; as many as there are ranges, in the arena. */
 struct slice ip_range_text(const struct ip_range *r, struct arena *a);

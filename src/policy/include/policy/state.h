@@ -71,7 +71,7 @@ unsigned policy_state_touched(const struct policy_state *st, int64_t node);
 struct policy_touched {
         int64_t node;
         unsigned what;
-        size_t class_at, node_at; /* the visitor's own */
+        size_t at; /* the visitor's own */
 };
 bool policy_state_next_touched(const struct policy_state *st, struct policy_touched *t);
 void policy_state_settle(struct policy_state *st);
