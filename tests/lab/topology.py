@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+ETC_NETNS = Path("/etc/netns")
 BUILD = Path(os.environ.get("WEFT_BUILD", ROOT / "build"))
 
 IS_SANITIZED = BUILD.name == "build-asan"
@@ -122,6 +123,10 @@ class Host:
         self.netns = f"{lab.prefix}-{name}"
         self.ip4 = self.ip6 = None
         self.resolv_conf = lab.folder / f"{name}-resolv.conf"
+        # Official programs know no such variable: `ip netns exec` shows them this file as /etc/resolv.conf.
+        etc = ETC_NETNS / self.netns
+        etc.mkdir(parents=True, exist_ok=True)
+        (etc / "resolv.conf").write_text("")
         sh("ip", "netns", "add", self.netns)
         lab.hosts.append(self)
         self.ip("link", "set", "lo", "up")
@@ -294,6 +299,9 @@ class Lab:
                 except ProcessLookupError:
                     pass
             sh("ip", "netns", "delete", name, check=False)
+        for etc in ETC_NETNS.glob("weft-*"):
+            if self.is_ours(etc.name):
+                shutil.rmtree(etc, ignore_errors=True)
 
     def plug(self, host, interface, number, ipv6=True):
         """Connects a host to the internet as 203.0.113.NUMBER."""
