@@ -115,7 +115,8 @@ void os_dns_read(struct buf *out)
         buf_fini(&before);
 }
 
-/* Moved if possible: it may be a link. */
+/* A second name for the same file, where there can be one (it may be a symbolic link), so
+ * that the machine is never without the first. */
 static bool keep_backup(void)
 {
         struct buf text = BUF_INIT(FILE_MAX);
@@ -124,7 +125,8 @@ static bool keep_backup(void)
         if (os_dns_is_ours() || access(file_path(), F_OK) != 0)
                 return true;
         beside(backup_name, backup);
-        bool ok = rename(file_path(), backup) == 0 || (read_file(file_path(), &text) && write_file(backup, buf_slice(&text)));
+        unlink(backup);
+        bool ok = link(file_path(), backup) == 0 || (read_file(file_path(), &text) && write_file(backup, buf_slice(&text)));
         buf_fini(&text);
         return ok;
 }
