@@ -93,7 +93,7 @@ def test_ping_request_with_types(place, kind):
     def told_of(ip):
         return json.loads(place.control.call("POST", "/ping", node=place.key("weft1"), types=kind, ip=ip).removeprefix("POST"))
     target = place.off1.address()
-    place.weft1.host.run("ping", "-c1", "-W10", target)
+    place.weft1.host.run("ping", "-c3", "-i0.5", "-W5", target)
     told = told_of(target)
     assert (told["Type"], told["IP"], told["NodeIP"], told["NodeName"]) == (kind, target, target, "off1")
     assert told["LatencySeconds"] > 0 and not told.get("Err")

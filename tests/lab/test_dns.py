@@ -86,7 +86,8 @@ def two_nodes(lab, tailnet):
         node.up(tailnet.key, f"--hostname={node.host.name}")
     one, two = nodes
     wait_until("the resolver", lambda: one.host.run("ss", "-Hln", "src = 100.100.100.100").stdout.count(":53") == 2, 10)
-    one.host.run("ping", "-c1", "-W10", two.address())
+    wait_until("the nodes to see each other", lambda: all(node.status()["Peer"] for node in (one, two)), 10)
+    one.host.run("ping", "-c3", "-i0.5", "-W5", two.address())
     return one, two
 
 

@@ -63,7 +63,7 @@ def test_a_second_daemon_leaves_the_first_alone(lab, tailnet):
     rules = one.host.run("ip", "rule").stdout
     weftd(lab, one.host, f"--socket={one.socket}")
     assert one.host.run("ip", "rule").stdout == rules
-    one.host.run("ping", "-c1", "-W10", two.address())
+    one.host.run("ping", "-c3", "-i0.5", "-W5", two.address())
 
 
 def test_weft_without_daemon(lab):

@@ -60,7 +60,7 @@ def test_a_subnet_router(lab, tailnet):
     wait_until("no complaint about forwarding", lambda: not router.status().get("Health"), 30)
     laptop = laptop_in(lab, tailnet)
     approve(tailnet, router, SUBNET)
-    laptop.host.run("ping", "-c1", "-W10", router.address())
+    laptop.host.run("ping", "-c3", "-i0.5", "-W5", router.address())
     assert seen_from(laptop.host, printer.ip4) is None, "routes are not accepted by themselves"
 
     laptop.weft("set", "--accept-routes")
@@ -84,7 +84,7 @@ def test_the_hosts_own_firewall_stays(lab, tailnet):
                  " ct state established,related accept\n udp dport 9 accept\n }\n}\n")
     for node in (one, two):
         node.up(tailnet.key)
-    two.host.run("ping", "-c1", "-W10", one.address())
+    two.host.run("ping", "-c3", "-i0.5", "-W5", one.address())
     assert one.program.stop() == 0
     left = rules(one.host)
     assert "policy drop" in left and "udp dport 9 accept" in left and "ts-" not in left
