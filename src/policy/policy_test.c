@@ -159,6 +159,33 @@ static void test_changes(void **state)
         assert_int_equal(seen, 4);
 }
 
+/* Devices whose user is not known are not each other's. */
+static void test_nobodys_devices(void **state)
+{
+        static const char text[] = "{\"ssh\":[{\"action\":\"accept\",\"src\":[\"autogroup:member\"],"
+                                   "\"dst\":[\"autogroup:self\"],\"users\":[\"root\"]}]}";
+        struct policy_state *st = policy_state_new();
+        struct policy_errors errors;
+        struct buf json = BUF_INIT(4096);
+        struct json_writer w;
+
+        (void)state;
+        policy_errors_init(&errors);
+        struct policy *p = policy_parse(slice_str(text), &(struct policy_settings){ 0 }, &errors);
+        assert_non_null(p);
+        assert_int_equal(policy_state_set_policy(st, p, &errors), OK);
+        for (uint8_t i = 1; i <= 2; i++) {
+                struct policy_node n = { .id = i, .ipv4 = ip_v4(100, 64, 0, i) };
+                assert_int_equal(policy_state_set_node(st, &n), OK);
+        }
+        json_writer_init(&w, &json, NULL);
+        policy_state_write_ssh(st, 1, SLICE_LIT("https://x"), &w);
+        assert_string_equal(buf_cstr(&json), "{\"rules\":[]}");
+        buf_fini(&json);
+        policy_errors_fini(&errors);
+        policy_state_free(st);
+}
+
 static void test_hujson(void **state)
 {
         static const struct {
@@ -216,6 +243,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
+                cmocka_unit_test(test_nobodys_devices),
                 cmocka_unit_test(test_hujson),
                 cmocka_unit_test(test_all_errors),
         };

@@ -179,7 +179,7 @@ static void emit_all(struct ssh_builder *b)
  * part all the same; the official service does so. */
 static void emit_own(struct ssh_builder *b, const struct node *n)
 {
-        const struct person *p = is_tagged(n) ? NULL : person_of(b, n);
+        const struct person *p = n->user ? person_of(b, n) : NULL;
         struct vec own = { 0 };
 
         if (p) {
@@ -200,7 +200,7 @@ static void compile_rule(struct plan *pl, struct ssh_plan *sp, size_t at, const 
                 a->failed = true;
                 return;
         }
-        if (sp->has_self && !is_tagged(n)) {
+        if (sp->has_self && n->user) {
                 const struct person *p = person_of(&b, n);
                 if (p)
                         emit(&b, &p->principals, p->user_id);
