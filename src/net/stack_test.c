@@ -243,21 +243,22 @@ static void the_way_to_control_in_tls(void **state) { to_control(*state, true); 
 static void the_way_to_control_of_a_browser(void **state)
 {
         struct world *w = *state;
-        char target[512] = "/ts2021?X-Tailscale-Handshake=";
+        struct buf target = BUF_INIT(1024);
 
         dial(w, true);
         begin_handshake(w);
-        for (char *from = w->handshake, *to = target + strlen(target); *from; from++) {
+        buf_append_str(&target, "/ts2021?X-Tailscale-Handshake=");
+        for (const char *from = w->handshake; *from; from++) {
                 if (*from == '+' || *from == '/' || *from == '=')
-                        to += sprintf(to, "%%%02X", (unsigned)*from);
+                        buf_printf(&target, "%%%02X", (unsigned)*from);
                 else
-                        *to++ = *from;
-                *to = '\0';
+                        buf_append_byte(&target, (uint8_t)*from);
         }
         assert_int_equal(
-                ws_connect(w->s, "h", target, "tailscale-control-protocol", 1000, on_websocket, w, NULL), OK);
+                ws_connect(w->s, "h", buf_cstr(&target), "tailscale-control-protocol", 1000, on_websocket, w, NULL), OK);
         run_until(w->loop, w->upgrades == 1);
         ask_through_noise(w, false);
+        buf_fini(&target);
 }
 
 /* DERP's fast start: the first frame leaves with the request, no head ever comes. */

@@ -67,17 +67,17 @@ static void end(struct tailnet_of_three *t)
         client_fini(&t->srv);
 }
 
-#define ALICE_TO_SRV "{\"tagOwners\":{\"tag:srv\":[\"alice@\"]}," \
-                     "\"acls\":[{\"action\":\"accept\",\"src\":[\"alice@\"],\"dst\":[\"tag:srv:%s\"]}]}"
+/* The policy in which alice reaches tag:srv at one port, and nobody anything else. */
+#define ALICE_TO_SRV(port)                             \
+        "{\"tagOwners\":{\"tag:srv\":[\"alice@\"]},"     \
+        "\"acls\":[{\"action\":\"accept\",\"src\":[\"alice@\"],\"dst\":[\"tag:srv:" port "\"]}]}"
 
 static void only_who_may_talk_is_seen(void **state)
 {
         struct tailnet_of_three t;
-        char policy[512];
 
         (void)state;
-        snprintf(policy, sizeof(policy), ALICE_TO_SRV, "22");
-        begin(&t, policy);
+        begin(&t, ALICE_TO_SRV("22"));
         assert_true(has(&t.a.stream, "\"ID\":3,"));
         assert_false(has(&t.a.stream, "\"ID\":2,"));
         assert_true(has(&t.srv.stream, "\"ID\":1,") && has(&t.srv.stream, "\"ID\":2,"));
@@ -89,14 +89,11 @@ static void only_who_may_talk_is_seen(void **state)
 static void a_new_port_is_told_to_whom_it_opens_and_nobody_else(void **state)
 {
         struct tailnet_of_three t;
-        char policy[512];
 
         (void)state;
-        snprintf(policy, sizeof(policy), ALICE_TO_SRV, "22");
-        begin(&t, policy);
+        begin(&t, ALICE_TO_SRV("22"));
         forget(&t);
-        snprintf(policy, sizeof(policy), ALICE_TO_SRV, "80");
-        assert_int_equal(set_policy(&t.w, policy, NULL), 200);
+        assert_int_equal(set_policy(&t.w, ALICE_TO_SRV("80"), NULL), 200);
         world_pass(&t.w, TIME_S(1));
         assert_int_equal(t.srv.messages, 1);
         assert_true(has(&t.srv.stream, "\"Ports\":{\"First\":80,\"Last\":80}"));
@@ -137,14 +134,12 @@ static void an_attribute_comes_and_goes(void **state)
 static void peers_come_into_sight_and_go_out_of_it(void **state)
 {
         struct tailnet_of_three t;
-        char policy[512];
 
         (void)state;
         begin(&t, NULL); /* everybody sees everybody */
         assert_true(has(&t.a.stream, "\"ID\":2,"));
         forget(&t);
-        snprintf(policy, sizeof(policy), ALICE_TO_SRV, "22");
-        assert_int_equal(set_policy(&t.w, policy, NULL), 200);
+        assert_int_equal(set_policy(&t.w, ALICE_TO_SRV("22"), NULL), 200);
         world_pass(&t.w, TIME_S(1));
         assert_true(has(&t.a.stream, "\"PeersRemoved\":[2]"));
         assert_true(has(&t.b.stream, "\"PeersRemoved\":[1]"));
@@ -164,11 +159,9 @@ static void peers_come_into_sight_and_go_out_of_it(void **state)
 static void a_tag_moves_a_node(void **state)
 {
         struct tailnet_of_three t;
-        char policy[512];
 
         (void)state;
-        snprintf(policy, sizeof(policy), ALICE_TO_SRV, "22");
-        begin(&t, policy);
+        begin(&t, ALICE_TO_SRV("22"));
         forget(&t);
         assert_int_equal(admin(&t.w, "POST", "/api/v1/node/2/tags", "{\"tags\":[\"tag:srv\"]}", NULL), 200);
         world_pass(&t.w, TIME_S(1));
@@ -185,11 +178,9 @@ static void a_bad_policy_changes_nothing(void **state)
 {
         struct tailnet_of_three t;
         struct buf out = BUF_INIT(1 << 16);
-        char policy[512];
 
         (void)state;
-        snprintf(policy, sizeof(policy), ALICE_TO_SRV, "22");
-        begin(&t, policy);
+        begin(&t, ALICE_TO_SRV("22"));
         forget(&t);
         assert_int_equal(set_policy(&t.w, "{\"acls\":[{\"action\":\"drop\"}]}", &out), 400);
         assert_int_equal(set_policy(&t.w, "{\"acls\":[],\"frob\":1}", &out), 400);

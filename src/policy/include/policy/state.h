@@ -63,7 +63,9 @@ enum policy_touch {
 };
 
 /* Bits of enum policy_touch: what may have another answer for the node than at the
- * last settle. Never too few; seldom too many. A node that was added has them all. */
+ * last settle. Never too few; seldom too many, but for a new policy and new users, which
+ * touch everybody. A node that was added has them all. The filter counts by what it opens
+ * of the node itself: its ranges may come to name other neighbours untouched. */
 unsigned policy_state_touched(const struct policy_state *st, int64_t node);
 /* Visits each touched node once, in no particular order; nothing may change meanwhile:
  *     struct policy_touched t = { 0 };
