@@ -164,6 +164,7 @@ static void take_peers(struct json_reader *r, struct status *s)
         struct slice name;
         size_t cap = 0;
 
+        s->peer_count = 0; /* a member that comes again takes the first one's place */
         if (json_take_null(r))
                 return;
         json_object_begin(r);
@@ -203,6 +204,7 @@ static void take_users(struct json_reader *r, struct status *s)
         struct slice name;
         size_t cap = 0;
 
+        s->user_count = 0; /* a member that comes again takes the first one's place */
         if (json_take_null(r))
                 return;
         json_object_begin(r);

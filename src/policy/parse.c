@@ -105,6 +105,14 @@ void policy_free(struct policy *p)
 
 bool policy_is_empty(const struct policy *p) { return p->is_empty; }
 
+bool policy_has_ssh_checks(const struct policy *p)
+{
+        VEC_EACH(struct ssh_rule, rule, &p->ssh)
+                if (rule->is_check)
+                        return true;
+        return false;
+}
+
 static const struct named *find_named(const struct vec *v, struct slice name)
 {
         VEC_EACH(struct named, n, v)

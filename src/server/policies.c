@@ -242,12 +242,16 @@ enum err policy_enforce(struct server *s, struct slice text, int64_t since_us, b
                 if (e == ERR_DENIED && !tests_must_pass)
                         e = OK;
         }
+        bool has_checks = p && policy_has_ssh_checks(p);
         if (e == OK)
                 e = policy_state_set_policy(s->policy, p, errors);
         if (e != OK) {
                 policy_free(p);
                 return e;
         }
+        if (has_checks)
+                log_warn(&server_log,
+                        "ssh rules with action \"check\" let nobody in: this release has no check mode", NULL);
         policy_keep_text(s, text, since_us);
         s->stats.policies++;
         s->policy_is_new = true;

@@ -70,5 +70,7 @@ struct policy *policy_parse(
         struct slice text, const struct policy_settings *settings, struct policy_errors *errors);
 void policy_free(struct policy *p);
 bool policy_is_empty(const struct policy *p);
+/* Whether an ssh rule has action "check": somebody must answer its URL. */
+bool policy_has_ssh_checks(const struct policy *p);
 
 #endif
