@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
 import conftest_lab  # noqa: E402
 import report  # noqa: E402
 from conftest_lab import lab, make_tailnet, programs_of, sanitizers  # noqa: E402,F401
-from official import GENERATIONS, remove_resolv_confs, why_not  # noqa: E402
+from official import GENERATIONS, why_not  # noqa: E402
 from topology import Lab  # noqa: E402
 from world import World, lab_name  # noqa: E402
 
@@ -83,10 +83,7 @@ def knows_pins(generation):
 @pytest.fixture(scope="session")
 def shared_world(generation):
     with Lab(lab_name(generation)) as lab:
-        try:
-            yield World(lab, make_tailnet(lab, tls=True, pinned=knows_pins(generation)), generation)
-        finally:
-            remove_resolv_confs(lab)
+        yield World(lab, make_tailnet(lab, tls=True, pinned=knows_pins(generation)), generation)
     shutil.rmtree(lab.folder, ignore_errors=True)
 
 

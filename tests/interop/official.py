@@ -90,7 +90,6 @@ class OfficialNode(Node):
         self.folder = host.lab.folder / f"node-{host.name}"
         self.folder.mkdir(exist_ok=True)
         self.socket = self.folder / "tailscaled.sock"
-        own_resolv_conf(host)
         self.program = host.start("tailscaled", [
             self.bin / "tailscaled", f"--statedir={self.folder}", f"--state={self.folder}/tailscaled.state",
             f"--socket={self.socket}", f"--tun={tun}", "--no-logs-no-support"], control.environment | {"TS_DEBUG_FIREWALL_MODE": "nftables"})
@@ -98,19 +97,3 @@ class OfficialNode(Node):
 
     def weft(self, *arguments, check=True, timeout=60):
         return self.host.run(self.bin / "tailscale", f"--socket={self.socket}", *arguments, check=check, timeout=timeout)
-
-
-def own_resolv_conf(host):
-    """The daemon writes /etc/resolv.conf: `ip netns exec` gives the host one of its own."""
-    folder = Path("/etc/netns") / host.netns
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "resolv.conf").write_text("nameserver 203.0.113.1\n")
-
-
-def remove_resolv_confs(lab):
-    for host in lab.hosts:
-        shutil.rmtree(Path("/etc/netns") / host.netns, ignore_errors=True)
-    try:
-        Path("/etc/netns").rmdir()
-    except OSError:
-        pass  # others have theirs there

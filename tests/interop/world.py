@@ -13,13 +13,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 
-from official import HERE, OfficialNode, own_resolv_conf
+from official import HERE, OfficialNode
 from tailnet import Node
 from topology import Failure, wait_until
 
 TRANSFER = HERE / "transfer.py"
 PORT = 7000
-OWN_RESOLV_CONF = {"WEFT_RESOLV_CONF": "/etc/resolv.conf"}  # see own_resolv_conf()
+OWN_RESOLV_CONF = {"WEFT_RESOLV_CONF": "/etc/resolv.conf"}  # what its names are looked up by, too
 
 
 class World:
@@ -37,7 +37,6 @@ class World:
         self.settle()
 
     def join(self, host):
-        own_resolv_conf(host)
         node = Node(host, self.tailnet, env=OWN_RESOLV_CONF) if host.name.startswith("weft") else OfficialNode(host, self.tailnet, self.generation)
         self.up(node)
         return node
@@ -69,9 +68,7 @@ class World:
 
     def guest_host(self, name):
         self.guests += 1
-        host = self.lab.public_host(f"{name}{self.guests}", 20 + self.guests)
-        own_resolv_conf(host)
-        return host
+        return self.lab.public_host(f"{name}{self.guests}", 20 + self.guests)
 
     def guest(self, name="guest", make=OfficialNode):
         """One more node, on a public address, not logged in yet."""

@@ -123,10 +123,10 @@ class Host:
         self.netns = f"{lab.prefix}-{name}"
         self.ip4 = self.ip6 = None
         self.resolv_conf = lab.folder / f"{name}-resolv.conf"
-        # Official programs know no such variable: `ip netns exec` shows them this file as /etc/resolv.conf.
+        # Official programs know no such variable as environment() sets: `ip netns exec` shows them this file as /etc/resolv.conf.
         etc = ETC_NETNS / self.netns
         etc.mkdir(parents=True, exist_ok=True)
-        (etc / "resolv.conf").write_text("")
+        (etc / "resolv.conf").write_text("nameserver 203.0.113.1\n")
         sh("ip", "netns", "add", self.netns)
         lab.hosts.append(self)
         self.ip("link", "set", "lo", "up")
@@ -302,6 +302,8 @@ class Lab:
         for etc in ETC_NETNS.glob("weft-*"):
             if self.is_ours(etc.name):
                 shutil.rmtree(etc, ignore_errors=True)
+        if ETC_NETNS.is_dir() and not any(ETC_NETNS.iterdir()):
+            ETC_NETNS.rmdir()
 
     def plug(self, host, interface, number, ipv6=True):
         """Connects a host to the internet as 203.0.113.NUMBER."""
