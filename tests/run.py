@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,12 +18,26 @@ LOGS = ROOT / "build" / "check-logs"
 
 class Totals:
     def __init__(self):
-        self.passed = self.failed = self.skipped = 0
+        self.passed = self.skipped = 0
+        self.failures = []
 
-    def add(self, passed=0, failed=0, skipped=0):
+    @property
+    def failed(self):
+        return len(self.failures)
+
+    def add(self, passed=0, skipped=0):
         self.passed += passed
-        self.failed += failed
         self.skipped += skipped
+
+    def fail(self, name, why):
+        self.failures.append(f"{name}: {why}")
+
+    def count(self, ok, name, why):
+        """One test: passed, or failed for this reason."""
+        if ok:
+            self.add(passed=1)
+        else:
+            self.fail(name, why)
 
     def __str__(self):
         text = f"{self.passed} passed, {self.failed} failed"
@@ -37,14 +52,19 @@ def say(text):
 
 
 def run(command, log, timeout=1800, **kwargs):
-    """Runs a command with its output in a log file; returns its exit status."""
+    """Runs a command with its output in a log file; returns its exit status. One that takes too long is first asked to tidy up."""
     LOGS.mkdir(parents=True, exist_ok=True)
-    with open(LOGS / log, "wb") as out:
+    with open(LOGS / log, "wb") as out, subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, **kwargs) as program:
         try:
-            return subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, timeout=timeout, **kwargs).returncode
+            return program.wait(timeout)
         except subprocess.TimeoutExpired:
             out.write(f"\ntimed out after {timeout} s\n".encode())
-            return -1
+            program.send_signal(signal.SIGINT)
+        try:
+            program.wait(60)
+        except subprocess.TimeoutExpired:
+            program.kill()
+        return -1
 
 
 def show_end(log, lines=60):
@@ -56,8 +76,9 @@ def one(name, command, timeout=1800, **kwargs):
     """A step that is one test: it passes if its command does."""
     start = time.monotonic()
     log = name.replace(" ", "-").replace("/", "-") + ".log"
-    ok = run(command, log, timeout, **kwargs) == 0
-    TOTALS.add(passed=ok, failed=not ok)
+    status = run(command, log, timeout, **kwargs)
+    ok = status == 0
+    TOTALS.count(ok, name, f"took over {timeout} s" if status == -1 else f"exit status {status}")
     say(f"  {'ok' if ok else 'FAILED':7}{name}  ({time.monotonic() - start:.0f} s)")
     if not ok:
         show_end(log)
@@ -74,7 +95,7 @@ def build(folder, options, env=None, targets=()):
         shutil.rmtree(ROOT / folder, ignore_errors=True)
         ok = run(["meson", "setup", folder, *options], log, env=environ) == 0
     ok = ok and run(["ninja", "-C", folder, *targets], log, env=environ) == 0
-    TOTALS.add(passed=ok, failed=not ok)
+    TOTALS.count(ok, f"build {folder}", f"see {log}")
     say(f"  {'ok' if ok else 'FAILED':7}build {folder}  ({time.monotonic() - start:.0f} s)")
     if not ok:
         show_end(log)
@@ -95,8 +116,10 @@ def meson_tests(folder, suites, env=None, timeout_multiplier=1):
         if result["result"] == "SKIP":
             reason = (result.get("stdout") or "no reason given").strip().splitlines()[-1]
             say(f"  skipped {result['name']}: {reason}")
+        elif result["result"] != "OK":
+            TOTALS.fail(f"{folder}, {result['name']}", result["result"].lower())
     failed = sum(counts.values()) - counts["OK"] - counts["SKIP"]
-    TOTALS.add(counts["OK"], failed, counts["SKIP"])
+    TOTALS.add(counts["OK"], counts["SKIP"])
     say(f"  {'ok' if not failed else 'FAILED':7}{folder}: {counts['OK']} tests  ({time.monotonic() - start:.0f} s)")
     if failed:
         show_end(log, 120)
@@ -172,32 +195,39 @@ def conformance():
         return
     start = time.monotonic()
     run([ROOT / "build" / "policy-conformance", corpus], "conformance.log", 300)
-    counts = re.findall(r"^(\d+) passed, (\d+) failed, (\d+) skipped", (LOGS / "conformance.log").read_text(errors="replace"), re.M)
-    passed, failed, skipped = map(int, counts[-1]) if counts else (0, 1, 0)
-    TOTALS.add(passed, failed, skipped)
+    counts = re.findall(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?", (LOGS / "conformance.log").read_text(errors="replace"), re.M)
+    passed, failed, skipped = (int(n or 0) for n in counts[-1]) if counts else (0, 1, 0)
+    TOTALS.add(passed, skipped)
+    for _ in range(failed):
+        TOTALS.fail("policy conformance", "a case, see conformance.log")
     say(f"  {'ok' if not failed else 'FAILED':7}policy conformance: {passed} cases  ({time.monotonic() - start:.0f} s)")
     if failed:
         show_end("conformance.log", 120)
 
 
 def pytest(name, folder, long, env={}, options=()):
-    """A folder of pytest cases; every skip prints its reason."""
+    """A folder of pytest cases; every skip prints its reason. The long cases include flows of ten minutes for each client generation."""
     start = time.monotonic()
     report = LOGS / f"{name.replace(' ', '-')}.xml"
     log = report.with_suffix(".log").name
     options = [*options, "--long"] if long else options
     report.unlink(missing_ok=True)
     status = run([*as_root(env), sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", f"--junitxml={report}", *options, folder],
-                 log, 3600, env=os.environ | env)
+                 log, 3 * 3600 if long else 3600, env=os.environ | env)
     if not report.exists():
-        TOTALS.add(failed=1)
+        TOTALS.fail(name, "pytest did not finish")
         say(f"  FAILED {name}: pytest did not finish")
         show_end(log)
         return
     suite = ElementTree.parse(report).getroot()[0]
     total, skipped = int(suite.get("tests")), int(suite.get("skipped"))
     failed = int(suite.get("failures")) + int(suite.get("errors"))
-    TOTALS.add(total - failed - skipped, failed, skipped)
+    TOTALS.add(total - failed - skipped, skipped)
+    for case in suite.iter("testcase"):
+        for what in [*case.iter("failure"), *case.iter("error")]:
+            TOTALS.fail(f"{name}, {case.get('name')}", (what.get("message") or "no message").splitlines()[0])
+    if status == -1:
+        TOTALS.fail(name, "took too long and was stopped")
     say(f"  {'ok' if not failed else 'FAILED':7}{name}: {total - failed - skipped} tests  ({time.monotonic() - start:.0f} s)")
     for line in re.findall(r"^SKIPPED (?!.*pending: ).*", (LOGS / log).read_text(errors="replace"), re.M):
         say("  " + line)
@@ -250,6 +280,8 @@ def main():
     if wanted("interop"):
         say("Interoperability: official clients of the pinned Go modules")
         interop(options.long)
+    for failure in TOTALS.failures:
+        say(f"FAILED {failure}")
     say(str(TOTALS))
     return 1 if TOTALS.failed else 0
 
