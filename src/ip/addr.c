@@ -301,6 +301,21 @@ enum err ip_port_parse(struct slice text, struct ip_port *out)
         return OK;
 }
 
+enum err ip_listen_parse(struct slice text, struct ip_port *out)
+{
+        struct slice host = slice_first(text, slice_find(text, ':')), port_text = slice_after(text, host.len + 1);
+        bool is_local = slice_is(host, "localhost");
+        uint64_t port;
+
+        if (host.len && !is_local)
+                return ip_port_parse(text, out);
+        *out = (struct ip_port){ 0 };
+        if (parse_u64(port_text, UINT16_MAX, &port) != OK)
+                return ERR_FORMAT;
+        *out = (struct ip_port){ is_local ? ip_v4(127, 0, 0, 1) : (struct ip_addr){ .family = IP_V6 }, (uint16_t)port };
+        return OK;
+}
+
 enum err ip_prefix_parse(struct slice text, struct ip_prefix *out)
 {
         size_t slash = slice_find(text, '/');

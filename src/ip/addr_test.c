@@ -117,6 +117,26 @@ static void classes(void **state)
         assert_true((a = addr("::"), ip_is_unspecified(&a)));
 }
 
+static void addresses_to_listen_on(void **state)
+{
+        static const struct { const char *text; struct ip_port is; } good[] = {
+                { ":8080", { { .family = IP_V6 }, 8080 } },
+                { "localhost:80", { { .family = IP_V4, .b = { 127, 0, 0, 1 } }, 80 } },
+                { "192.0.2.1:0", { { .family = IP_V4, .b = { 192, 0, 2, 1 } }, 0 } },
+        };
+        static const char *const bad[] = { "", ":", "8080", "::", "::1", "localhost", "localhost:", "example.net:80", "1.2.3.4:99999" };
+        struct ip_port a;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+                assert_int_equal(ip_listen_parse(slice_str(good[i].text), &a), OK);
+                assert_true(ip_port_equal(&a, &good[i].is));
+        }
+        assert_int_equal(ip_listen_parse(SLICE_LIT("[::1]:80"), &a), OK);
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+                assert_int_equal(ip_listen_parse(slice_str(bad[i]), &a), ERR_FORMAT);
+}
+
 static void mapped(void **state)
 {
         (void)state;
@@ -140,7 +160,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(parses_and_prints), cmocka_unit_test(ports), cmocka_unit_test(prefixes),
-                cmocka_unit_test(classes), cmocka_unit_test(mapped),
+                cmocka_unit_test(classes), cmocka_unit_test(addresses_to_listen_on),
+                cmocka_unit_test(mapped),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

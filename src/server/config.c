@@ -157,28 +157,6 @@ enum err config_mode_parse(struct slice text, unsigned *mode)
         return value <= 07777 ? OK : ERR_FORMAT;
 }
 
-enum err config_listen_parse(struct slice text, struct ip_port *out)
-{
-        uint64_t port;
-
-        if (ip_port_parse(text, out) == OK)
-                return OK;
-        size_t colon = text.len;
-        while (colon > 0 && text.ptr[colon - 1] != ':')
-                colon--;
-        if (colon == 0 || parse_u64(slice_after(text, colon), UINT16_MAX, &port) != OK)
-                return ERR_FORMAT;
-        struct slice host = slice_first(text, colon - 1);
-        out->port = (uint16_t)port;
-        if (host.len == 0)
-                out->ip = (struct ip_addr){ .family = IP_V6 }; /* ::, both families */
-        else if (slice_is(host, "localhost"))
-                out->ip = ip_v4(127, 0, 0, 1);
-        else
-                return ERR_FORMAT;
-        return OK;
-}
-
 /* The host of a URL, without port and brackets. */
 static struct slice url_host(const char *url)
 {
@@ -319,10 +297,10 @@ enum err config_check_serve(struct config *c, struct diag *diag)
                 if (e != OK)
                         return e;
         }
-        if (*c->listen_addr && config_listen_parse(slice_str(c->listen_addr), &addr) != OK)
+        if (*c->listen_addr && ip_listen_parse(slice_str(c->listen_addr), &addr) != OK)
                 return diag_set(diag, ERR_FORMAT, "listen_addr: \"%s\" is no address such as 0.0.0.0:8080",
                         c->listen_addr);
-        if (*c->metrics_listen_addr && config_listen_parse(slice_str(c->metrics_listen_addr), &addr) != OK)
+        if (*c->metrics_listen_addr && ip_listen_parse(slice_str(c->metrics_listen_addr), &addr) != OK)
                 return diag_set(diag, ERR_FORMAT, "metrics_listen_addr: \"%s\" is no address such as 127.0.0.1:9090",
                         c->metrics_listen_addr);
         if (c->ephemeral_timeout_ns <= (int64_t)65 * 1000000000)

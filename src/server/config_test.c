@@ -169,19 +169,6 @@ static void the_example_is_accepted_without_a_word(void **state)
         config_fini(&c);
 }
 
-static void listen_addresses(void **state)
-{
-        struct ip_port a;
-
-        (void)state;
-        assert_int_equal(config_listen_parse(SLICE_LIT(":8080"), &a), OK);
-        assert_int_equal(a.port, 8080);
-        assert_int_equal(config_listen_parse(SLICE_LIT("[::1]:80"), &a), OK);
-        assert_int_equal(config_listen_parse(SLICE_LIT("localhost:80"), &a), OK);
-        assert_int_not_equal(config_listen_parse(SLICE_LIT("example.net"), &a), OK);
-        assert_int_not_equal(config_listen_parse(SLICE_LIT("1.2.3.4:99999"), &a), OK);
-}
-
 int main(int argc, char **argv)
 {
         const struct CMUnitTest tests[] = {
@@ -191,7 +178,6 @@ int main(int argc, char **argv)
                 cmocka_unit_test(mistakes_are_named),
                 cmocka_unit_test(the_server_must_not_lie_in_its_base_domain),
                 cmocka_unit_test(the_example_is_accepted_without_a_word),
-                cmocka_unit_test(listen_addresses),
         };
         assert_int_equal(argc, 2);
         example_path = argv[1];

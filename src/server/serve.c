@@ -110,7 +110,7 @@ static enum err listen_outer(struct serve *sv, struct diag *diag)
                 return e;
         if (!*c->listen_addr)
                 addr.ip = ip_v4(127, 0, 0, 1);
-        else if (config_listen_parse(slice_str(c->listen_addr), &addr) != OK)
+        else if (ip_listen_parse(slice_str(c->listen_addr), &addr) != OK)
                 return diag_set(diag, ERR_FORMAT, "listen_addr: \"%s\" is no address such as 0.0.0.0:8080",
                         c->listen_addr);
         return http_server_listen(sv->outer, &addr, sv->tls, &sv->listener, diag);

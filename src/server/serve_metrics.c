@@ -90,7 +90,7 @@ enum err serve_metrics_start(struct serve *sv, struct diag *diag)
         sv->started_us = net_loop_now(sv->loop).unix_us;
         if (!*sv->config->metrics_listen_addr)
                 return OK;
-        if (config_listen_parse(slice_str(sv->config->metrics_listen_addr), &addr) != OK)
+        if (ip_listen_parse(slice_str(sv->config->metrics_listen_addr), &addr) != OK)
                 return diag_set(diag, ERR_FORMAT, "metrics_listen_addr: \"%s\" is no address such as 127.0.0.1:9090",
                         sv->config->metrics_listen_addr);
         if (http_server_new(sv->loop, NULL, &calls, sv, &sv->metrics) != OK)

@@ -54,7 +54,7 @@ enum err serve_relay_start(struct serve *sv, struct serve_relay **out, struct di
         *out = r;
         r->sv = sv;
         config.ctx = r;
-        if (config_listen_parse(slice_str(c->derp_stun_addr), &r->stun_addr) != OK)
+        if (ip_listen_parse(slice_str(c->derp_stun_addr), &r->stun_addr) != OK)
                 return diag_set(diag, ERR_FORMAT,
                         "derp.server.stun_listen_addr: \"%s\" is no address such as 0.0.0.0:3478",
                         c->derp_stun_addr);

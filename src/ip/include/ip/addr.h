@@ -76,6 +76,9 @@ size_t ip_prefix_format(const struct ip_prefix *p, char out[static IP_TEXT_MAX])
 /* The whole text, zone "%eth0" refused unless numeric. ERR_FORMAT. */
 enum err MUST_USE ip_parse(struct slice text, struct ip_addr *out);
 enum err MUST_USE ip_port_parse(struct slice text, struct ip_port *out);
+/* An address to listen on: as above, or ":8080" for all addresses (::, which takes IPv4
+ * too), or "localhost:8080". ERR_FORMAT. */
+enum err MUST_USE ip_listen_parse(struct slice text, struct ip_port *out);
 /* Host bits are kept as written; ip_prefix_masked() clears them. */
 enum err MUST_USE ip_prefix_parse(struct slice text, struct ip_prefix *out);
 

@@ -81,7 +81,5 @@ enum err MUST_USE config_load(struct config *c, const char *path, char *const *e
 
 /* "unix:/path" socket modes such as 0770, 0o770, "0770"; ERR_FORMAT. */
 enum err MUST_USE config_mode_parse(struct slice text, unsigned *mode);
-/* "host:port", ":port" or "[::1]:port" to an address to listen on. */
-enum err MUST_USE config_listen_parse(struct slice text, struct ip_port *out);
 
 #endif
