@@ -16,6 +16,10 @@
 #include "node/prefs.h"
 #include "node/status.h"
 
+/* The LocalAPI, as a URL; the connection goes to the daemon's socket. */
+#define CLI_DAEMON "local-tailscaled.sock"
+#define CLI_DAEMON_URL "http://" CLI_DAEMON "/localapi/v0/"
+
 struct cli {
         struct net_loop *loop;
         const char *socket_path;

@@ -13,8 +13,6 @@ enum {
         PATIENCE_MS = 5000, /* in line with others who want the daemon's ear */
 };
 
-static const char host[] = "local-tailscaled.sock";
-
 struct request {
         struct cli *cli;
         struct cli_reply *reply;
@@ -89,7 +87,7 @@ static enum err start(struct cli *cli, const char *method, const char *path, str
         const struct http_ask ask = {
                 .method = method,
                 .target = buf_cstr(&target),
-                .authority = host,
+                .authority = CLI_DAEMON,
                 .scheme = "http",
                 .headers = headers,
                 .header_count = 1,
