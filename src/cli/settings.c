@@ -1,34 +1,49 @@
 #include "settings.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/text.h"
+
+enum {
+        SET = SETTINGS_SET,
+        UP_LOGIN = SETTINGS_UP | SETTINGS_LOGIN,
+        LOGIN_SET = SETTINGS_LOGIN | SETTINGS_SET,
+        ALL = SETTINGS_UP | SETTINGS_LOGIN | SETTINGS_SET,
+};
 
 static const struct info {
         const char *flag;
         bool is_bool, is_on; /* is_on: the default of a boolean */
         unsigned verbs;
         const char *field;   /* of the mask; NULL: settings_apply() knows more */
-        const char *help;
+        const char *help;    /* NULL: not shown, since weftd does not do it */
 } infos[SETTING_COUNT] = {
-        [SETTING_ACCEPT_DNS] = { "accept-dns", true, true, 7, "CorpDNS", "use the tailnet's DNS settings" },
-        [SETTING_ACCEPT_ROUTES] = { "accept-routes", true, false, 7, "RouteAll", "use subnet routes that other nodes advertise" },
-        [SETTING_ADVERTISE_CONNECTOR] = { "advertise-connector", true, false, 7, "AppConnector.Advertise", "be an app connector" },
-        [SETTING_ADVERTISE_EXIT_NODE] = { "advertise-exit-node", true, false, 7, "AdvertiseRoutes", "offer to be an exit node" },
-        [SETTING_ADVERTISE_ROUTES] = { "advertise-routes", false, false, 7, "AdvertiseRoutes", "subnets to offer, e.g. 10.0.0.0/8,192.168.0.0/24" },
-        [SETTING_ADVERTISE_TAGS] = { "advertise-tags", false, false, 3, "AdvertiseTags", "tags to ask for, e.g. tag:web,tag:db" },
-        [SETTING_AUTO_UPDATE] = { "auto-update", true, false, 4, "AutoUpdate.Apply", NULL },
-        [SETTING_EXIT_NODE] = { "exit-node", false, false, 7, NULL, "exit node to use: its IP, its name, or auto:any" },
-        [SETTING_EXIT_NODE_LAN] = { "exit-node-allow-lan-access", true, false, 7, "ExitNodeAllowLANAccess", "reach the local network while an exit node is used" },
-        [SETTING_HOSTNAME] = { "hostname", false, false, 7, "Hostname", "name of this node instead of the system's" },
-        [SETTING_LOGIN_SERVER] = { "login-server", false, false, 3, "ControlURL", "URL of the control server" },
-        [SETTING_NETFILTER_MODE] = { "netfilter-mode", false, false, 7, "NetfilterMode", "firewall rules: on, nodivert, off" },
-        [SETTING_NICKNAME] = { "nickname", false, false, 6, "ProfileName", "short name of this account" },
-        [SETTING_OPERATOR] = { "operator", false, false, 7, "OperatorUser", "user who may operate the daemon without sudo" },
-        [SETTING_REPORT_POSTURE] = { "report-posture", true, false, 7, "PostureChecking", "let the control server ask for device posture" },
-        [SETTING_SHIELDS_UP] = { "shields-up", true, false, 7, "ShieldsUp", "refuse incoming connections" },
-        [SETTING_SNAT] = { "snat-subnet-routes", true, true, 7, "NoSNAT", "hide sources behind this node on advertised routes" },
-        [SETTING_SSH] = { "ssh", true, false, 7, "RunSSH", "run an SSH server for the tailnet" },
-        [SETTING_STATEFUL] = { "stateful-filtering", true, false, 7, "NoStatefulFiltering", "filter forwarded packets by state" },
-        [SETTING_UPDATE_CHECK] = { "update-check", true, true, 4, "AutoUpdate.Check", NULL },
+        [SETTING_ACCEPT_DNS] = { "accept-dns", true, true, ALL, "CorpDNS", "use the tailnet's DNS settings" },
+        [SETTING_ACCEPT_ROUTES] = { "accept-routes", true, false, ALL, "RouteAll", "use subnet routes that other nodes advertise" },
+        [SETTING_ADVERTISE_CONNECTOR] = { "advertise-connector", true, false, ALL, "AppConnector.Advertise", NULL },
+        [SETTING_ADVERTISE_EXIT_NODE] = { "advertise-exit-node", true, false, ALL, "AdvertiseRoutes", "offer to be an exit node" },
+        [SETTING_ADVERTISE_ROUTES] = { "advertise-routes", false, false, ALL, "AdvertiseRoutes", "subnets to offer, e.g. 10.0.0.0/8,192.168.0.0/24" },
+        [SETTING_ADVERTISE_TAGS] = { "advertise-tags", false, false, UP_LOGIN, "AdvertiseTags", "tags to ask for, e.g. tag:web,tag:db" },
+        [SETTING_AUTO_UPDATE] = { "auto-update", true, false, SET, "AutoUpdate.Apply", NULL },
+        [SETTING_EXIT_NODE] = { "exit-node", false, false, ALL, NULL, "exit node to use: its IP or its name" },
+        [SETTING_EXIT_NODE_LAN] = { "exit-node-allow-lan-access", true, false, ALL, "ExitNodeAllowLANAccess", "reach the local network while an exit node is used" },
+        [SETTING_HOSTNAME] = { "hostname", false, false, ALL, "Hostname", "name of this node instead of the system's" },
+        [SETTING_LOGIN_SERVER] = { "login-server", false, false, UP_LOGIN, "ControlURL", "URL of the control server" },
+        [SETTING_NETFILTER_MODE] = { "netfilter-mode", false, false, ALL, "NetfilterMode", "firewall rules: on, nodivert, off" },
+        [SETTING_NICKNAME] = { "nickname", false, false, LOGIN_SET, "ProfileName", "short name of this account" },
+        [SETTING_OPERATOR] = { "operator", false, false, ALL, "OperatorUser", "user who may operate the daemon without sudo" },
+        [SETTING_RELAY_ENDPOINTS] = { "relay-server-static-endpoints", false, false, SET, "RelayServerStaticEndpoints", NULL },
+        [SETTING_RELAY_PORT] = { "relay-server-port", false, false, SET, "RelayServerPort", NULL },
+        [SETTING_REMOTE_CONFIG] = { "remote-config", true, false, SET, "RemoteConfig", NULL },
+        [SETTING_REPORT_POSTURE] = { "report-posture", true, false, ALL, "PostureChecking", NULL },
+        [SETTING_SHIELDS_UP] = { "shields-up", true, false, ALL, "ShieldsUp", "refuse incoming connections" },
+        [SETTING_SNAT] = { "snat-subnet-routes", true, true, ALL, "NoSNAT", "hide sources behind this node on advertised routes" },
+        [SETTING_SSH] = { "ssh", true, false, ALL, "RunSSH", NULL },
+        [SETTING_STATEFUL] = { "stateful-filtering", true, false, ALL, "NoStatefulFiltering", "filter forwarded packets by state" },
+        [SETTING_SYNC] = { "sync", true, false, SET, "Sync", "take changes from the control server; false: go on with what is known" },
+        [SETTING_UPDATE_CHECK] = { "update-check", true, true, SET, "AutoUpdate.Check", NULL },
+        [SETTING_WEB_CLIENT] = { "webclient", true, false, SET, "RunWebClient", NULL },
 };
 
 static const char *const netfilter_names[] = { "off", "nodivert", "on" };
@@ -137,6 +152,48 @@ static enum err set_tags(struct prefs *p, const char *list, struct diag *diag)
         return prefs_set_list(p, &p->advertise_tags, items, n);
 }
 
+/* -- the peer relay -- */
+
+enum { RELAY_ENDPOINTS_MAX = 64 };
+
+/* A port, 0 for any; nothing: no relay. */
+static enum err set_relay_port(struct prefs *p, const char *text, struct diag *diag)
+{
+        uint64_t port;
+
+        if (*text && parse_u64(slice_str(text), UINT16_MAX, &port) != OK)
+                return diag_set(diag, ERR_FORMAT, "%s is no UDP port: --relay-server-port takes 0 to 65535, or nothing", text);
+        return prefs_set_text(p, &p->relay_server_port, slice_str(text));
+}
+
+static int by_endpoint(const void *a, const void *b)
+{
+        return ip_port_compare(a, b);
+}
+
+static enum err set_relay_endpoints(struct prefs *p, const char *list, struct diag *diag)
+{
+        struct ip_port ports[RELAY_ENDPOINTS_MAX];
+        char texts[RELAY_ENDPOINTS_MAX][IP_TEXT_MAX];
+        struct slice items[RELAY_ENDPOINTS_MAX], rest = slice_str(list), item;
+        size_t n = 0, kept = 0;
+
+        while (*list && slice_split(&rest, ',', &item)) {
+                if (n == RELAY_ENDPOINTS_MAX)
+                        return diag_set(diag, ERR_LIMIT, "more than %d endpoints", RELAY_ENDPOINTS_MAX);
+                if (ip_port_parse(item, &ports[n++]) != OK)
+                        return diag_set(diag, ERR_FORMAT, "%.*s is no endpoint: write it as 192.0.2.1:40000", SLICE_ARGS(item));
+        }
+        qsort(ports, n, sizeof *ports, by_endpoint);
+        for (size_t i = 0; i < n; i++) {
+                if (i && ip_port_equal(&ports[i], &ports[i - 1]))
+                        continue;
+                items[kept] = slice_make(texts[kept], ip_port_format(&ports[i], texts[kept]));
+                kept++;
+        }
+        return prefs_set_list(p, &p->relay_endpoints, items, kept);
+}
+
 /* -- exit nodes -- */
 
 static const struct status_peer *find_exit_node(const struct status *st, struct slice name)
@@ -207,12 +264,16 @@ static bool *bool_field(struct prefs *p, enum setting id)
                 return &p->exit_node_allow_lan;
         case SETTING_UPDATE_CHECK:
                 return &p->update_check;
+        case SETTING_REMOTE_CONFIG:
+                return &p->remote_config;
         case SETTING_REPORT_POSTURE:
                 return &p->posture_checking;
         case SETTING_SHIELDS_UP:
                 return &p->shields_up;
         case SETTING_SSH:
                 return &p->run_ssh;
+        case SETTING_WEB_CLIENT:
+                return &p->run_web_client;
         default:
                 return NULL;
         }
@@ -274,6 +335,13 @@ static enum err apply(const struct settings *s, enum setting id, const struct st
         case SETTING_AUTO_UPDATE:
                 p->update_apply = s->on[id] ? TRI_TRUE : TRI_FALSE;
                 return OK;
+        case SETTING_SYNC:
+                p->sync = s->on[id] ? TRI_TRUE : TRI_FALSE;
+                return OK;
+        case SETTING_RELAY_PORT:
+                return set_relay_port(p, s->text[id], diag);
+        case SETTING_RELAY_ENDPOINTS:
+                return set_relay_endpoints(p, s->text[id], diag);
         default:
                 return ERR_UNSUPPORTED;
         }

@@ -63,10 +63,10 @@ static bool is_given(const struct up *u, enum setting id)
 
 /* -- the preferences that the flags ask for -- */
 
-static bool make_wanted(struct up *u, uint64_t *given_mask)
+/* given: the fields of the flags that were given; all: of every flag. */
+static bool make_wanted(struct up *u, uint64_t *given, uint64_t *all)
 {
         struct diag diag = { "" };
-        uint64_t all = 0;
 
         prefs_init(&u->wanted);
         u->wanted.want_running = true;
@@ -75,9 +75,10 @@ static bool make_wanted(struct up *u, uint64_t *given_mask)
         const char *user = getenv("USER");
         if (!e && user && slice_is(u->current.operator_user, user) && !u->reset && !is_given(u, SETTING_OPERATOR))
                 u->settings.text[SETTING_OPERATOR] = user;
-        *given_mask = prefs_mask_bit("WantRunning");
+        *given = *all = prefs_mask_bit("WantRunning");
         for (size_t i = 0; i < u->setting_flags && !e; i++)
-                e = settings_apply(&u->settings, u->ids[i], &u->st, &u->wanted, u->flags[i].is_given ? given_mask : &all, &diag);
+                e = settings_apply(&u->settings, u->ids[i], &u->st, &u->wanted, u->flags[i].is_given ? given : all, &diag);
+        *all |= *given;
         if (!e && u->settings.on[SETTING_EXIT_NODE_LAN] && !*u->settings.text[SETTING_EXIT_NODE])
                 e = diag_set(&diag, ERR_FORMAT, "--exit-node-allow-lan-access needs --exit-node");
         if (e)
@@ -337,7 +338,7 @@ static bool is_state(const struct up *u, const char *name)
 
 static int connect(struct up *u, bool any_flag)
 {
-        uint64_t mask;
+        uint64_t given, all;
         bool had_control = u->current.control_url.len > 0;
 
         if (!u->is_login && !u->reset && had_control && !any_flag && u->current.persist.user_profile.len && !is_state(u, "NeedsLogin")) {
@@ -345,7 +346,7 @@ static int connect(struct up *u, bool any_flag)
                 u->wanted.want_running = true;
                 return patch_prefs(u, prefs_mask_bit("WantRunning")) ? 0 : 1;
         }
-        if (!make_wanted(u, &mask))
+        if (!make_wanted(u, &given, &all))
                 return 1;
         if (!u->is_login && !u->reset && had_control && would_revert(u))
                 return 1;
@@ -355,7 +356,7 @@ static int connect(struct up *u, bool any_flag)
                 return cli_fail(u->cli, "changing --login-server of a connected node needs --force-reauth");
         bool same_tags = prefs_equal(&u->wanted, &u->current, prefs_mask_bit("AdvertiseTags"));
         if (is_running && !*u->auth_key && same_control && same_tags && !u->force_reauth && !u->is_login)
-                return patch_prefs(u, u->reset ? UINT64_MAX : mask) ? 0 : 1;
+                return patch_prefs(u, u->reset ? all : given) ? 0 : 1;
         return watch(u);
 }
 

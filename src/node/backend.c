@@ -1,5 +1,6 @@
 #include "backend_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -142,15 +143,28 @@ static enum ipn_state next_state(const struct backend *b)
         return b->live_peers || b->live_derps ? IPN_RUNNING : IPN_STARTING;
 }
 
-/* Stopped with a netmap: nothing is to be said to control (spec/control.md 10). */
+/* Stopped with a netmap: nothing is to be said to control (spec/control.md 10). Nor if
+ * the user wants to go on without it. A logout is said in any case. */
 static void update_pause(struct backend *b)
 {
-        bool paused = b->ipn == IPN_STOPPED && netmap_self(b->netmap);
+        bool paused = prefs_of(b)->sync == TRI_FALSE || (b->ipn == IPN_STOPPED && netmap_self(b->netmap));
 
-        if (!b->has_control || paused == b->is_paused)
+        if (b->logout_until_us || !b->has_control || paused == b->is_paused)
                 return;
         b->is_paused = paused;
         b->ops->control_pause(b->ctx, paused);
+}
+
+/* Preferences that make the node do less than somebody may expect. */
+static void warn_of_prefs(struct backend *b)
+{
+        const char *feature = prefs_unsupported(prefs_of(b));
+        char text[128];
+
+        snprintf(text, sizeof text, "%s is on, but not supported by this version of weftd", feature ? feature : "");
+        backend_set_warning(b, WARN_UNSUPPORTED, feature ? text : NULL);
+        backend_set_warning(b, WARN_SYNC, prefs_of(b)->sync != TRI_FALSE ? NULL
+                : "changes from the control server are not taken; 'weft set --sync' takes them again");
 }
 
 void backend_update_state(struct backend *b)
@@ -168,6 +182,7 @@ void backend_update_state(struct backend *b)
                 backend_say(b, &(struct notify){ .has_state = true, .state = next });
         }
         update_pause(b);
+        warn_of_prefs(b);
 }
 
 void backend_update_expiry(struct backend *b, const struct now *now)
@@ -277,19 +292,13 @@ void backend_run_first(struct backend *b, const struct now *now)
 
 enum err backend_check_prefs(const struct backend *b, const struct prefs *p, struct diag *diag)
 {
-        const struct tailcfg_node *self = netmap_self(b->netmap);
-        const struct prefs_context ctx = {
-                .has_netmap = self != NULL,
-                .can_ssh = self && tailcfg_node_has_cap(self, SLICE_LIT("https://tailscale.com/cap/ssh")),
-        };
-
         for (size_t i = 0; p->profile_name.len && i < b->profiles.count; i++) {
                 const struct profile *other = &b->profiles.list[i];
                 if (strcmp(other->id, b->profiles.current.id) != 0 && slice_equal(other->name, p->profile_name))
                         return diag_set(diag, ERR_EXISTS, "another profile is named \"%.*s\" already",
                                 SLICE_ARGS(p->profile_name));
         }
-        return prefs_check(p, &ctx, diag);
+        return prefs_check(p, prefs_of(b), diag);
 }
 
 static uint64_t hostinfo_fields(void)

@@ -228,6 +228,33 @@ static void down_and_up_again(void **state)
         prefs_fini(&edit);
 }
 
+static void without_sync_control_is_left_alone_until_the_logout(void **state)
+{
+        struct world *w = *state;
+        struct prefs edit;
+        struct diag diag;
+
+        up(w);
+        feed_map(w, first_map);
+        prefs_init(&edit);
+        edit.sync = TRI_FALSE;
+        assert_int_equal(backend_edit_prefs(w->b, &edit, prefs_mask_bit("Sync"), &w->now, &diag), OK);
+        assert_true(w->paused);
+        assert_true(backend_wants_engine(w->b));
+        assert_non_null(strstr(backend_warning(w->b, WARN_SYNC), "--sync"));
+        edit.sync = TRI_TRUE;
+        assert_int_equal(backend_edit_prefs(w->b, &edit, prefs_mask_bit("Sync"), &w->now, &diag), OK);
+        assert_false(w->paused);
+        assert_null(backend_warning(w->b, WARN_SYNC));
+        edit.sync = TRI_FALSE;
+        assert_int_equal(backend_edit_prefs(w->b, &edit, prefs_mask_bit("Sync"), &w->now, &diag), OK);
+        backend_logout(w->b, &w->now);
+        backend_tick(w->b, &w->now);
+        assert_false(w->paused);
+        assert_int_equal(w->logouts, 1);
+        prefs_fini(&edit);
+}
+
 static void an_expired_key_asks_for_login(void **state)
 {
         struct world *w = *state;
@@ -416,6 +443,7 @@ int main(void)
                 CASE(a_restart_goes_on_with_the_same_key),
                 CASE(a_key_that_waits_for_its_answer_is_kept),
                 CASE(down_and_up_again),
+                CASE(without_sync_control_is_left_alone_until_the_logout),
                 CASE(an_expired_key_asks_for_login),
                 CASE(an_auth_url_reaches_the_bus),
                 CASE(logout_waits_for_control_but_not_for_ever),

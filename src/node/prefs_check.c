@@ -94,36 +94,50 @@ static enum err check_control_url(const struct prefs *p, struct diag *diag)
         return OK;
 }
 
-/* Features of the official daemon that this one does not have yet. */
-static enum err check_supported(const struct prefs *p, struct diag *diag)
+/* What p switches on, and old (may be NULL) has not, of the features of the official
+ * daemon that this one does not have yet; NULL: nothing. */
+static const char *unsupported(const struct prefs *p, const struct prefs *old)
 {
-        const char *what = p->run_ssh                      ? "the SSH server (--ssh)"
-                           : p->run_web_client             ? "the web client (--webclient)"
-                           : p->app_connector              ? "the app connector (--advertise-connector)"
-                           : p->update_apply == TRI_TRUE   ? "automatic updates (--auto-update)"
-                           : p->posture_checking           ? "posture reports (--report-posture)"
-                           : p->relay_server_port.len      ? "the peer relay (--relay-server-port)"
-                           : p->drive_shares.len > 2       ? "shared folders (drive)"
-                                                           : NULL;
-        if (what)
-                return diag_set(diag, ERR_UNSUPPORTED, "%s is not supported by this version of weftd", what);
-        return OK;
+        const struct {
+                bool is_on, was_on;
+                const char *what;
+        } missing[] = {
+                { p->run_ssh, old && old->run_ssh, "the SSH server (--ssh)" },
+                { p->run_web_client, old && old->run_web_client, "the web client (--webclient)" },
+                { p->app_connector, old && old->app_connector, "the app connector (--advertise-connector)" },
+                { p->auto_exit_node.len, old && old->auto_exit_node.len, "the choice of an exit node by itself (--exit-node=auto:any)" },
+                { p->update_apply == TRI_TRUE, old && old->update_apply == TRI_TRUE, "automatic updates (--auto-update)" },
+                { p->posture_checking, old && old->posture_checking, "posture reports (--report-posture)" },
+                { p->remote_config, old && old->remote_config, "configuration by the administrator (--remote-config)" },
+                { p->relay_server_port.len, old && old->relay_server_port.len, "the peer relay (--relay-server-port)" },
+                { p->relay_endpoints.count, old && old->relay_endpoints.count, "the peer relay (--relay-server-static-endpoints)" },
+                { p->drive_shares.len > 2, old && old->drive_shares.len > 2, "sharing of folders (drive)" },
+        };
+
+        for (size_t i = 0; i < sizeof missing / sizeof *missing; i++)
+                if (missing[i].is_on && !missing[i].was_on)
+                        return missing[i].what;
+        return NULL;
 }
 
-enum err prefs_check(const struct prefs *p, const struct prefs_context *ctx, struct diag *diag)
+const char *prefs_unsupported(const struct prefs *p)
 {
-        enum err err = check_supported(p, diag);
+        return unsupported(p, NULL);
+}
 
-        if (!err)
-                err = check_control_url(p, diag);
+enum err prefs_check(const struct prefs *p, const struct prefs *old, struct diag *diag)
+{
+        const char *new_feature = unsupported(p, old);
+
+        if (new_feature)
+                return diag_set(diag, ERR_UNSUPPORTED, "%s is not supported by this version of weftd", new_feature);
+        enum err err = check_control_url(p, diag);
         if (!err)
                 err = check_routes(p, diag);
         if (!err)
                 err = check_tags(p, diag);
         if (err)
                 return err;
-        if (p->run_ssh && ctx->has_netmap && !ctx->can_ssh)
-                return diag_set(diag, ERR_DENIED, "the administrator of this network has not enabled SSH on this node");
         if (prefs_has_exit_node(p) && prefs_advertises_exit_node(p))
                 return diag_set(diag, ERR_FORMAT, "a node cannot use an exit node and be one at the same time; "
                         "give up one with --exit-node= or --advertise-exit-node=false");

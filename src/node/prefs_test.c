@@ -128,10 +128,14 @@ static void bad_preferences_are_refused_with_a_sentence(void **state)
                 { "{\"AdvertiseTags\":[\"web\"]}", "tag:name" },
                 { "{\"AdvertiseTags\":[\"tag:1a\"]}", "tag:name" },
                 { "{\"ControlURL\":\"ftp://x\"}", "https://" },
-                { "{\"RunSSH\":true}", "not supported" },
+                { "{\"RunSSH\":true}", "(--ssh) is not supported" },
+                { "{\"RunWebClient\":true}", "(--webclient) is not supported" },
+                { "{\"RemoteConfig\":true}", "(--remote-config) is not supported" },
+                { "{\"RelayServerPort\":0}", "(--relay-server-port) is not supported" },
+                { "{\"RelayServerStaticEndpoints\":[\"192.0.2.1:4\"]}", "(--relay-server-static-endpoints) is not supported" },
+                { "{\"AutoExitNode\":\"any\"}", "(--exit-node=auto:any) is not supported" },
                 { "{\"NetfilterMode\":7}", "netfilter" },
         };
-        const struct prefs_context ctx = { 0 };
         struct diag diag;
         struct prefs p;
 
@@ -139,7 +143,7 @@ static void bad_preferences_are_refused_with_a_sentence(void **state)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
                 prefs_init(&p);
                 assert_int_equal(prefs_decode(slice_str(cases[i].json), &p, NULL, &diag), OK);
-                assert_int_not_equal(prefs_check(&p, &ctx, &diag), OK);
+                assert_int_not_equal(prefs_check(&p, NULL, &diag), OK);
                 assert_non_null(strstr(diag.text, cases[i].says));
                 prefs_fini(&p);
         }
@@ -152,6 +156,27 @@ static void bad_preferences_are_refused_with_a_sentence(void **state)
         }
 }
 
+/* They came with the state file of an official daemon: `weft down` must work all the same. */
+static void what_was_on_before_does_not_block_other_edits(void **state)
+{
+        struct prefs old, fresh;
+        struct diag diag;
+
+        (void)state;
+        prefs_init(&old);
+        assert_null(prefs_unsupported(&old));
+        old.run_ssh = true;
+        assert_non_null(prefs_unsupported(&old));
+        assert_int_equal(prefs_copy(&fresh, &old), OK);
+        fresh.shields_up = true;
+        assert_int_equal(prefs_check(&fresh, &old, &diag), OK);
+        fresh.run_web_client = true;
+        assert_int_equal(prefs_check(&fresh, &old, &diag), ERR_UNSUPPORTED);
+        assert_non_null(strstr(diag.text, "--webclient"));
+        prefs_fini(&old);
+        prefs_fini(&fresh);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -160,6 +185,7 @@ int main(void)
                 cmocka_unit_test(a_mask_selects_what_is_applied),
                 cmocka_unit_test(a_masked_edit_reads_back),
                 cmocka_unit_test(bad_preferences_are_refused_with_a_sentence),
+                cmocka_unit_test(what_was_on_before_does_not_block_other_edits),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

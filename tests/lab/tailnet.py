@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import http.client
 import json
 import re
+import socket
 
 from topology import BUILD, Failure, wait_until
 
@@ -147,6 +149,14 @@ class Node:
 
     def status(self):
         return json.loads(self.weft("status", "--json").stdout)
+
+    def prefs(self):
+        """The preferences, from the LocalAPI itself: no verb of `weft` shows them."""
+        daemon = http.client.HTTPConnection("local-tailscaled.sock")
+        daemon.sock = socket.socket(socket.AF_UNIX)
+        daemon.sock.connect(str(self.socket))
+        daemon.request("GET", "/localapi/v0/prefs")
+        return json.loads(daemon.getresponse().read())
 
     def address(self, version=4):
         return self.weft("ip", f"-{version}").stdout.strip()

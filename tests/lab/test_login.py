@@ -1,6 +1,7 @@
 """Keys that end and logins that are renewed."""
 
 import re
+import sys
 
 from tailnet import Node
 from topology import wait_until
@@ -21,6 +22,10 @@ def reaches(node, target):
 
 def ident(tailnet, name):
     return next(node["id"] for node in tailnet.nodes() if node["givenName"] == name)
+
+
+def online(tailnet, name):
+    return next(node["online"] for node in tailnet.nodes() if node["givenName"] == name)
 
 
 def test_an_expired_node_logs_in_again(lab, tailnet):
@@ -66,4 +71,57 @@ def test_down_and_up(lab, tailnet):
     one.weft("set", "--update-check=false", "--auto-update=false")
     warned = two.weft("set", "--advertise-routes=10.1.0.0/16")
     assert "does not forward IPv4" in warned.stderr
-    assert "--auto-update" in one.weft("set", "--auto-update", check=False).stderr
+    one.weft("up", "--reset", f"--login-server={tailnet.url}")
+    wait_until("the name of the system again", lambda: one.prefs()["Hostname"] == "", 15)
+
+
+def test_settings_that_are_not_supported_are_refused_by_name(lab, tailnet):
+    node = Node(lab.public_host("one", 20), tailnet)
+    for setting in ("--auto-update", "--webclient", "--relay-server-port=40000", "--relay-server-static-endpoints=192.0.2.1:40000",
+                    "--remote-config", "--ssh", "--advertise-connector", "--report-posture", "--exit-node=auto:any"):
+        refused = node.weft("set", setting, check=False)
+        assert refused.returncode == 1 and "is not supported by this version of weftd" in refused.stderr, setting
+        flag = setting.split("=")[0]
+        assert flag in refused.stderr
+        assert flag == "--exit-node" or flag not in node.weft("set", "--help").stdout
+    assert "no UDP port" in node.weft("set", "--relay-server-port=x", check=False).stderr
+    assert "no endpoint" in node.weft("set", "--relay-server-static-endpoints=x", check=False).stderr
+    node.weft("set", "--auto-update=false", "--webclient=false", "--relay-server-port=", "--relay-server-static-endpoints=",
+              "--remote-config=false", "--ssh=false", "--advertise-connector=false", "--report-posture=false")
+
+
+def test_the_status_as_a_page(lab, tailnet):
+    node = joined(lab, tailnet)[0]
+    page = node.host.start("page", [*node.weft_command(), "status", "--web", "--listen=127.0.0.1:8384", "--browser=false"])
+    wait_until("an address", lambda: "Serving Tailscale status at http://127.0.0.1:8384 ...\n" in page.output(), 30)
+
+    def get(path="/", name="127.0.0.1:8384", method="GET"):
+        script = ("import http.client, sys\nc = http.client.HTTPConnection('127.0.0.1', 8384)\n"
+                  "c.request(sys.argv[1], sys.argv[2], headers={'Host': sys.argv[3]})\nr = c.getresponse()\nprint(r.status, r.read().decode())")
+        return node.host.run(sys.executable, "-c", script, method, path, name).stdout
+
+    assert "no address to listen on" in node.weft("status", "--web", "--listen=x", check=False).stderr
+    shown = get()
+    assert shown.startswith("200 <!DOCTYPE html>")
+    assert f"<td>{node.address()}</td><td>one</td>" in shown and "<td>two</td>" in shown
+    assert get("/x").startswith("404") and get(method="POST").startswith("405")
+    assert get(name="evil.example:8384").startswith("403"), "another name for our address would let any page read this one"
+    node.weft("down")
+    assert "Tailscale is stopped." in get()
+    node.program.kill()
+    assert get().startswith("502")
+    page.kill()
+
+
+def test_without_sync_nothing_new_is_taken(lab, tailnet):
+    one, two = joined(lab, tailnet)
+    wait_until("traffic", lambda: reaches(two, one.address()), 30)
+    one.weft("set", "--sync=false")
+    assert one.prefs()["Sync"] is False
+    assert "weft set --sync" in one.weft("status").stdout
+    wait_until("a server that misses the node", lambda: not online(tailnet, "one"), 60)
+    tailnet.cli("nodes", "rename", "-i", ident(tailnet, "two"), "other")
+    assert reaches(one, two.address())
+    assert "other" not in one.weft("status").stdout
+    one.weft("set", "--sync")
+    wait_until("the new name", lambda: "other" in one.weft("status").stdout, 30)

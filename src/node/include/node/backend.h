@@ -117,7 +117,7 @@ void backend_set_live(struct backend *b, unsigned peers, unsigned derps, const s
 
 enum backend_warning {
         WARN_CONTROL, WARN_ROUTER, WARN_STATE, WARN_SOCKET, WARN_RELAY, WARN_FIREWALL, WARN_FORWARDING, WARN_RESOLVER,
-        WARN_DNS, WARN_COUNT
+        WARN_DNS, WARN_SYNC, WARN_UNSUPPORTED, WARN_COUNT
 };
 /* A sentence for status and bus; NULL or "": all is well. */
 void backend_set_warning(struct backend *b, enum backend_warning which, const char *text);

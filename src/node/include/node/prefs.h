@@ -114,13 +114,13 @@ void prefs_parse(struct json_reader *r, struct prefs *p, struct prefs_mask *mask
 /* The same for a whole text; diag says what is wrong with it. */
 enum err MUST_USE prefs_decode(struct slice json, struct prefs *p, struct prefs_mask *mask, struct diag *diag);
 
-/* What the checks of an edit need to know beyond the preferences. */
-struct prefs_context {
-        bool has_netmap, can_ssh; /* self has https://tailscale.com/cap/ssh */
-};
 /* The rules of spec/node.md 1.6, "Validation". ERR_FORMAT or ERR_UNSUPPORTED with a
- * sentence. What we do not support yet is refused here, by name. */
-enum err MUST_USE prefs_check(const struct prefs *p, const struct prefs_context *ctx, struct diag *diag);
+ * sentence. What we do not support yet is refused here, by name, when it is switched on;
+ * where old (those in force, or NULL) has it on, it came with another daemon's state and
+ * may stay, so that everything else can still be changed. */
+enum err MUST_USE prefs_check(const struct prefs *p, const struct prefs *old, struct diag *diag);
+/* A feature that is on and that we do not support, for people; NULL: none. */
+const char *prefs_unsupported(const struct prefs *p);
 
 /* The address of the control server: control_url, or the hosted default. */
 #define PREFS_DEFAULT_CONTROL_URL "https://controlplane.tailscale.com"
