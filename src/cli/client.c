@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli.h"
+#include "json/copy.h"
 #include "net/http_client.h"
 
 enum {
@@ -317,37 +318,6 @@ enum err cli_watch_bus(struct cli *cli, unsigned mask, const struct cli_watch *c
 
 /* ---- JSON printed anew ------------------------------------------------------ */
 
-static void copy_value(struct json_reader *r, struct json_writer *w)
-{
-        struct slice name;
-
-        switch (json_peek(r)) {
-        case JSON_OBJECT:
-                json_object_open(w);
-                json_object_begin(r);
-                while (json_member(r, &name)) {
-                        json_name_slice(w, name);
-                        copy_value(r, w);
-                }
-                json_object_close(w);
-                return;
-        case JSON_ARRAY:
-                json_array_open(w);
-                json_array_begin(r);
-                while (json_element(r))
-                        copy_value(r, w);
-                json_array_close(w);
-                return;
-        case JSON_STRING:
-        case JSON_NUMBER:
-        case JSON_BOOL:
-        case JSON_NULL:
-        case JSON_NONE:
-                json_put_raw(w, json_raw(r));
-                return;
-        }
-}
-
 enum err cli_print_json(FILE *out, struct slice json)
 {
         struct arena arena = ARENA_INIT(REPLY_MAX);
@@ -357,7 +327,7 @@ enum err cli_print_json(FILE *out, struct slice json)
 
         json_reader_init(&r, json, &arena);
         json_writer_init(&w, &text, "  ");
-        copy_value(&r, &w); /* no deeper than the reader allows */
+        json_copy(&r, &w);
         enum err err = json_finish(&r);
         if (!err)
                 err = buf_status(&text);
