@@ -30,6 +30,16 @@ bool slice_equal_nocase(struct slice a, struct slice b)
         return true;
 }
 
+bool slices_equal(const struct slice *a, size_t a_count, const struct slice *b, size_t b_count)
+{
+        if (a_count != b_count)
+                return false;
+        for (size_t i = 0; i < a_count; i++)
+                if (!slice_equal(a[i], b[i]))
+                        return false;
+        return true;
+}
+
 bool slice_has_prefix(struct slice s, struct slice prefix)
 {
         return s.len >= prefix.len && slice_equal(slice_first(s, prefix.len), prefix);

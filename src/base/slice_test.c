@@ -15,6 +15,9 @@ static void compares(void **state)
         assert_true(slice_equal_nocase(SLICE_LIT("NodeKey"), SLICE_LIT("nodekey")));
         assert_false(slice_equal_nocase(SLICE_LIT("[odeKey"), SLICE_LIT("{odekey")));
         assert_true(slice_has_prefix(SLICE_LIT("tag:x"), SLICE_LIT("tag:")));
+        const struct slice list[] = { SLICE_LIT("a"), SLICE_LIT("b") }, other[] = { SLICE_LIT("a"), SLICE_LIT("c") };
+        assert_true(slices_equal(list, 2, list, 2) && slices_equal(list, 1, other, 1) && slices_equal(NULL, 0, list, 0));
+        assert_false(slices_equal(list, 2, other, 2) || slices_equal(list, 1, list, 2));
         assert_true(slice_has_suffix(SLICE_LIT("a.b"), SLICE_LIT(".b")));
         assert_false(slice_has_suffix(SLICE_LIT("b"), SLICE_LIT("a.b")));
         assert_true(slice_is(slice_trim(SLICE_LIT(" \t x y\n")), "x y"));

@@ -125,17 +125,6 @@ static bool same_messages(const struct tailcfg_named_display_messages *a, const 
         return true;
 }
 
-static bool same_strings(const struct tailcfg_strings *a, const struct tailcfg_strings *b)
-{
-        if (a->count != b->count)
-                return false;
-        for (size_t i = 0; i < a->count; i++) {
-                if (!slice_equal(a->items[i], b->items[i]))
-                        return false;
-        }
-        return true;
-}
-
 static enum err keep_health(struct netmap *nm, const struct tailcfg_strings *texts,
                             const struct tailcfg_named_display_messages *messages)
 {
@@ -184,7 +173,7 @@ static enum err health_apply(struct netmap *nm, const struct tailcfg_map_respons
         messages = (struct tailcfg_named_display_messages){ list, count };
         if (!texts.items && !nm->is_fresh)
                 texts = nm->health;
-        if (same_strings(&texts, &nm->health) && same_messages(&messages, &nm->messages))
+        if (slices_equal(texts.items, texts.count, nm->health.items, nm->health.count) && same_messages(&messages, &nm->messages))
                 return OK;
         return keep_health(nm, &texts, &messages);
 }

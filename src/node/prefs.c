@@ -177,12 +177,7 @@ enum err prefs_copy(struct prefs *dst, const struct prefs *src)
 
 static bool list_equal(const struct prefs_list *a, const struct prefs_list *b)
 {
-        if (a->count != b->count)
-                return false;
-        for (size_t i = 0; i < a->count; i++)
-                if (!slice_equal(a->items[i], b->items[i]))
-                        return false;
-        return true;
+        return slices_equal(a->items, a->count, b->items, b->count);
 }
 
 static bool field_equal(const struct prefs *a, const struct prefs *b, const struct prefs_field *f)

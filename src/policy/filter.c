@@ -71,16 +71,6 @@ static enum err find_leaders(struct plan *pl)
  * only some nodes have. */
 static uint64_t place_of(size_t rule) { return (uint64_t)(rule + 1) << 20; }
 
-static bool same_tokens(const struct tailcfg_strings *a, const struct tailcfg_strings *b)
-{
-        if (a->count != b->count)
-                return false;
-        for (size_t i = 0; i < a->count; i++)
-                if (!slice_equal(a->items[i], b->items[i]))
-                        return false;
-        return true;
-}
-
 struct group *filter_group(struct filter_build *f, const struct tailcfg_strings *src_ips, uint64_t digest,
         int proto, uint64_t place)
 {
@@ -88,7 +78,7 @@ struct group *filter_group(struct filter_build *f, const struct tailcfg_strings 
         {
                 struct group *g = *at;
                 if (g->is_caps || g->digest != digest || g->proto != proto ||
-                        !same_tokens(&g->src_ips, src_ips))
+                        !slices_equal(g->src_ips.items, g->src_ips.count, src_ips->items, src_ips->count))
                         continue;
                 g->place = place < g->place ? place : g->place;
                 return g;

@@ -106,12 +106,10 @@ enum err policy_state_set_users(struct policy_state *st, const struct policy_use
 
 static bool same_node(const struct policy_node *a, const struct policy_node *b)
 {
-        bool same = a->user_id == b->user_id && a->tag_count == b->tag_count &&
+        bool same = a->user_id == b->user_id && slices_equal(a->tags, a->tag_count, b->tags, b->tag_count) &&
                     a->route_count == b->route_count && a->primary_count == b->primary_count &&
                     ip_equal(&a->ipv4, &b->ipv4) && ip_equal(&a->ipv6, &b->ipv6);
 
-        for (size_t i = 0; same && i < a->tag_count; i++)
-                same = slice_equal(a->tags[i], b->tags[i]);
         for (size_t i = 0; same && i < a->route_count; i++)
                 same = ip_prefix_equal(&a->routes[i], &b->routes[i]);
         for (size_t i = 0; same && i < a->primary_count; i++)

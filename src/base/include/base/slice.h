@@ -47,6 +47,8 @@ static inline bool slice_is(struct slice a, const char *s)
 int slice_compare(struct slice a, struct slice b);
 /* Equal but for the case of ASCII letters. */
 bool slice_equal_nocase(struct slice a, struct slice b);
+/* Equal lists: as many, and each equal to its counterpart. */
+bool slices_equal(const struct slice *a, size_t a_count, const struct slice *b, size_t b_count);
 bool slice_has_prefix(struct slice s, struct slice prefix);
 bool slice_has_suffix(struct slice s, struct slice suffix);
 /* The index of the first byte c, or s.len. */
