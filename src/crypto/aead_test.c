@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "hex_test.h"
+#include "test_hex.h"
 
 static const char sunscreen[] = "Ladies and Gentlemen of the class of '99: If I could offer you only "
                                 "one tip for the future, sunscreen would be it.";

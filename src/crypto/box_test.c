@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "hex_test.h"
+#include "test_hex.h"
 
 static struct shared_key shared_of_spec(void)
 {

@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "crypto/aead.h"
-#include "hex_test.h"
+#include "test_hex.h"
 
 enum { BATCH = 70, TEXT_MAX = 1500 };
 

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "hex_test.h"
+#include "test_hex.h"
 
 static void check(const uint8_t *got, const char *want_hex, size_t n)
 {

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "hex_test.h"
+#include "test_hex.h"
 
 static void x25519_matches_rfc7748(void **state)
 {

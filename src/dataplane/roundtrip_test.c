@@ -13,7 +13,7 @@
 
 #include "coalesce.h"
 #include "segment.h"
-#include "super_test.h"
+#include "test_super.h"
 
 enum { FLOWS = 7, HEADERS_MAX = 100, SEGMENT_MAX = 1600, BATCH = 200, IN_FLIGHT = 512 };
 

@@ -11,7 +11,7 @@
 #include "coalesce.h"
 #include "ip/checksum.h"
 #include "segment.h"
-#include "super_test.h"
+#include "test_super.h"
 
 static size_t from_hex(const char *text, uint8_t *out)
 {

@@ -1,5 +1,5 @@
 /* The REST API's statuses and shapes, as headscale's clients rely on them (spec/server.md 3). */
-#include "harness.h"
+#include "test_world.h"
 
 /* One after the other on one server: user 1 alice, key 1, node 1. */
 static const struct {

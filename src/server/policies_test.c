@@ -1,5 +1,5 @@
 /* A policy in force: what nodes are told, and what a change of it, or of them, tells. */
-#include "harness.h"
+#include "test_world.h"
 
 /* The policy as the API takes it. Answers the status. */
 static int set_policy(struct world *w, const char *policy, struct buf *out)

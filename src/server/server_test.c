@@ -1,5 +1,5 @@
 /* Registration, sessions and durability of the engine on virtual time. */
-#include "harness.h"
+#include "test_world.h"
 #include "proto/map_frame.h"
 
 static void a_single_use_key_registers_once(void **state)

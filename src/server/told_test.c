@@ -4,7 +4,7 @@
  * cut, and after each handful every node's netmap is held against a fresh one.
  */
 #include "client/netmap.h"
-#include "harness.h"
+#include "test_world.h"
 
 enum { CLIENTS = 8, ROUNDS = 60, CHANGES = 5 };
 

@@ -6,7 +6,7 @@
 
 #include "limits.h"
 #include "load.h"
-#include "script_test.h"
+#include "test_script.h"
 
 static const struct tunnel_source spec_source = {
         .via = TUNNEL_VIA_UDP, .addr = { { IP_V4, { 192, 0, 2, 1 }, 0 }, 51820 }

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "cookie.h"
-#include "script_test.h"
+#include "test_script.h"
 
 #define MSG1                                                                                         \
         "010000004433221164b101b1d0be5a8704bd078f9895001fc03e8e9f9522f188dd128d9846d48466158a0e4ca242" \

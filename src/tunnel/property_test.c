@@ -4,7 +4,7 @@
  * tables stay bounded, and once the network is well both directions work again.
  * A failure prints its seed, which repeats it.
  */
-#include "net_test.h"
+#include "test_net.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* The engine in conversation: two or three nodes on virtual time. */
-#include "net_test.h"
+#include "test_net.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

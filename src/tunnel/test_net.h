@@ -2,8 +2,8 @@
  * For tests: tunnels joined by a network on virtual time. Each datagram sent to a
  * link goes to the node that link stands for, after a delay, if `fate` lets it.
  */
-#ifndef TUNNEL_NET_TEST_H
-#define TUNNEL_NET_TEST_H
+#ifndef TUNNEL_TEST_NET_H
+#define TUNNEL_TEST_NET_H
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* For tests: bytes from hex, and a source of "randomness" that plays a script. */
-#ifndef TUNNEL_SCRIPT_TEST_H
-#define TUNNEL_SCRIPT_TEST_H
+#ifndef TUNNEL_TEST_SCRIPT_H
+#define TUNNEL_TEST_SCRIPT_H
 
 #include <assert.h>
 

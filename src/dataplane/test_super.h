@@ -1,6 +1,6 @@
 /* Super-packets for tests, as the kernel hands them out of a TUN with offloads. */
-#ifndef DATAPLANE_SUPER_TEST_H
-#define DATAPLANE_SUPER_TEST_H
+#ifndef DATAPLANE_TEST_SUPER_H
+#define DATAPLANE_TEST_SUPER_H
 
 #include "base/cursor.h"
 #include "base/random.h"

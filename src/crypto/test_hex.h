@@ -1,6 +1,6 @@
 /* For tests: the bytes of a hex literal, checked for length. */
-#ifndef CRYPTO_HEX_TEST_H
-#define CRYPTO_HEX_TEST_H
+#ifndef CRYPTO_TEST_HEX_H
+#define CRYPTO_TEST_HEX_H
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 /* What the tests of the engine share: virtual time, a store whose disk obeys, fake
  * clients that register and poll, and an administrator. Included once per test. */
-#ifndef SERVER_HARNESS_H
-#define SERVER_HARNESS_H
+#ifndef SERVER_TEST_WORLD_H
+#define SERVER_TEST_WORLD_H
 
 #include <setjmp.h>
 #include <stdarg.h>
