@@ -100,6 +100,7 @@ enum store_op_kind {
         STORE_DELETE_NODE,
         STORE_PUT_POLICY,
 };
+enum { STORE_OP_KINDS = STORE_PUT_POLICY + 1 };
 
 struct store_op {
         enum store_op_kind kind;
