@@ -47,11 +47,11 @@ enum err cli_resolve(struct cli *cli, const struct status *st, const char *word,
                         *is_self |= ip_equal(&st->self.ips.items[i], out);
                 return OK;
         }
-        for (size_t i = 0; i < st->peer_count; i++)
-                if (is_name(st, &st->peers[i], name)) {
-                        if (!st->peers[i].ips.count)
+        for (size_t i = 0; i < st->peers.count; i++)
+                if (is_name(st, &st->peers.items[i], name)) {
+                        if (!st->peers.items[i].ips.count)
                                 return diag_set(diag, ERR_NOTFOUND, "the node %s has no address", word);
-                        *out = st->peers[i].ips.items[0];
+                        *out = st->peers.items[i].ips.items[0];
                         return OK;
                 }
         if (is_name(st, &st->self, name) && st->self.ips.count) {

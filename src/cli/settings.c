@@ -198,8 +198,8 @@ static enum err set_relay_endpoints(struct prefs *p, const char *list, struct di
 
 static const struct status_peer *find_exit_node(const struct status *st, struct slice name)
 {
-        for (size_t i = 0; i < st->peer_count; i++) {
-                const struct status_peer *peer = &st->peers[i];
+        for (size_t i = 0; i < st->peers.count; i++) {
+                const struct status_peer *peer = &st->peers.items[i];
                 struct slice first = slice_first(peer->dns_name, slice_find(peer->dns_name, '.'));
                 struct slice whole = slice_first(peer->dns_name, peer->dns_name.len ? peer->dns_name.len - 1 : 0);
                 if (slice_equal_nocase(first, name) || slice_equal_nocase(whole, name) || slice_equal_nocase(peer->host_name, name))
@@ -240,9 +240,9 @@ static void put_exit_node(const struct prefs *p, const struct status *st, struct
                 return;
         }
         buf_append_slice(out, p->exit_node_ip);
-        for (size_t i = 0; i < st->peer_count && !out->len && p->exit_node_id.len; i++)
-                if (slice_equal(st->peers[i].stable_id, p->exit_node_id) && st->peers[i].ips.count) {
-                        ip_format(&st->peers[i].ips.items[0], text);
+        for (size_t i = 0; i < st->peers.count && !out->len && p->exit_node_id.len; i++)
+                if (slice_equal(st->peers.items[i].stable_id, p->exit_node_id) && st->peers.items[i].ips.count) {
+                        ip_format(&st->peers.items[i].ips.items[0], text);
                         buf_append_str(out, text);
                 }
         if (!out->len)

@@ -103,10 +103,10 @@ static int run_ip(struct cli *cli, int argc, char **argv)
                         goto out;
                 }
                 ips = is_self ? &st.self.ips : NULL;
-                for (size_t i = 0; i < st.peer_count && !ips; i++)
-                        for (size_t k = 0; k < st.peers[i].ips.count; k++)
-                                if (ip_equal(&st.peers[i].ips.items[k], &addr))
-                                        ips = &st.peers[i].ips;
+                for (size_t i = 0; i < st.peers.count && !ips; i++)
+                        for (size_t k = 0; k < st.peers.items[i].ips.count; k++)
+                                if (ip_equal(&st.peers.items[i].ips.items[k], &addr))
+                                        ips = &st.peers.items[i].ips;
         }
         if (!ips)
                 status = cli_fail(cli, "%s is not a node of the tailnet", argv[rest]);

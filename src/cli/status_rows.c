@@ -25,20 +25,20 @@ static void put_owner(const struct status *st, const struct status_peer *p, char
         int64_t id = p->sharer_user_id ? p->sharer_user_id : p->user_id;
 
         snprintf(out, STATUS_CELL_MAX, "-");
-        for (size_t i = 0; i < st->user_count; i++) {
-                struct slice login = st->users[i].login_name;
-                if (st->users[i].id != id || !login.len)
+        for (size_t i = 0; i < st->users.count; i++) {
+                struct slice login = st->users.items[i].login_name;
+                if (st->users.items[i].id != id || !login.len)
                         continue;
                 size_t at = slice_find(login, '@');
                 snprintf(out, STATUS_CELL_MAX, "%.*s%s", (int)at, (const char *)login.ptr, at < login.len ? "@" : "");
         }
 }
 
-static void put_ago(int64_t seen_ns, int64_t now_ns, char *out, size_t cap)
+static void put_ago(const struct tailcfg_time *seen, int64_t now_ns, char *out, size_t cap)
 {
-        int64_t minutes = (now_ns - seen_ns) / 60000000000;
+        int64_t minutes = (now_ns - seen->unix_ns) / 60000000000;
 
-        if (seen_ns == UNIX_ZERO_DATE)
+        if (!seen->set)
                 out[0] = '\0';
         else if (minutes < 60)
                 snprintf(out, cap, ", last seen %lldm ago", (long long)(minutes < 0 ? 0 : minutes));
@@ -53,13 +53,15 @@ static void put_state(const struct status_peer *p, bool is_self, int64_t now_ns,
         char path[128] = "", offline[64] = "", ago[48], traffic[64] = "";
         bool any = p->rx_bytes || p->tx_bytes;
 
-        put_ago(p->last_seen_ns, now_ns, ago, sizeof ago);
+        put_ago(&p->last_seen, now_ns, ago, sizeof ago);
         if (!p->online && !is_self)
                 snprintf(offline, sizeof offline, "offline%s", ago);
         if (any)
                 snprintf(traffic, sizeof traffic, ", tx %llu rx %llu", (unsigned long long)p->tx_bytes, (unsigned long long)p->rx_bytes);
         if (p->active && p->cur_addr.len)
                 snprintf(path, sizeof path, "direct %.*s", SLICE_ARGS(p->cur_addr));
+        else if (p->active && p->peer_relay.len)
+                snprintf(path, sizeof path, "peer-relay %.*s", SLICE_ARGS(p->peer_relay));
         else if (p->active && p->relay.len)
                 snprintf(path, sizeof path, "relay \"%.*s\"", SLICE_ARGS(p->relay));
 
@@ -98,7 +100,7 @@ static int by_name(const void *a, const void *b)
 struct status_row *status_rows(const struct status *st, const struct status_show *show, int64_t now_ns, struct arena *arena,
         size_t *count)
 {
-        struct status_row *rows = ARENA_ARRAY(arena, st->peer_count + 1, struct status_row);
+        struct status_row *rows = ARENA_ARRAY(arena, st->peers.count + 1, struct status_row);
         size_t n = 0;
 
         if (!rows)
@@ -106,9 +108,9 @@ struct status_row *status_rows(const struct status *st, const struct status_show
         if (show->self)
                 fill_row(st, &st->self, true, now_ns, &rows[n++]);
         size_t first_peer = n;
-        for (size_t i = 0; i < st->peer_count && show->peers; i++)
-                if (!show->active || st->peers[i].active)
-                        fill_row(st, &st->peers[i], false, now_ns, &rows[n++]);
+        for (size_t i = 0; i < st->peers.count && show->peers; i++)
+                if (!show->active || st->peers.items[i].active)
+                        fill_row(st, &st->peers.items[i], false, now_ns, &rows[n++]);
         qsort(rows + first_peer, n - first_peer, sizeof *rows, by_name);
         *count = n;
         return rows;

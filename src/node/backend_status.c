@@ -67,10 +67,9 @@ static struct tailcfg_addrs node_ips(const struct tailcfg_node *n, struct arena 
         return (struct tailcfg_addrs){ ips, count };
 }
 
-static int64_t date_of(const struct tailcfg_time *t)
-{
-        return t->set ? t->unix_ns : UNIX_ZERO_DATE;
-}
+/* Lists that are left out when there is nothing in them. */
+static struct tailcfg_strings some_strings(struct tailcfg_strings l) { return l.count ? l : (struct tailcfg_strings){ 0 }; }
+static struct tailcfg_prefixes some_prefixes(struct tailcfg_prefixes l) { return l.count ? l : (struct tailcfg_prefixes){ 0 }; }
 
 static bool offers_exit(const struct tailcfg_node *n)
 {
@@ -104,7 +103,7 @@ static void peer_status(const struct backend *b, const struct tailcfg_node *n, s
         const struct tailcfg_derp_region *home =
                 relays ? tailcfg_derp_region_find(relays, tailcfg_node_home_derp(n)) : NULL;
 
-        status_peer_init(out);
+        *out = (struct status_peer){ .taildrop_target = STATUS_TAILDROP_UNSUPPORTED };
         out->stable_id = n->stable_id;
         out->node_id = n->id;
         out->key = n->key;
@@ -116,31 +115,43 @@ static void peer_status(const struct backend *b, const struct tailcfg_node *n, s
         out->user_id = n->user;
         out->sharer_user_id = n->sharer;
         out->ips = node_ips(n, arena);
-        out->allowed_ips = tailcfg_node_allowed_ips(n);
-        out->tags = n->tags;
-        out->primary_routes = n->primary_routes;
+        out->allowed_ips = some_prefixes(tailcfg_node_allowed_ips(n));
+        out->tags = some_strings(n->tags);
+        out->primary_routes = some_prefixes(n->primary_routes);
         if (home)
                 out->relay = home->region_code;
-        out->created_ns = date_of(&n->created);
-        out->last_seen_ns = date_of(&n->last_seen);
+        out->created = n->created;
+        out->last_seen = n->last_seen;
         out->online = n->online == TAILCFG_TRUE;
         out->exit_node = is_exit_node(prefs_of(b), n);
         out->exit_node_option = offers_exit(n);
         out->in_network_map = true;
         out->expired = n->expired;
-        out->key_expiry_ns = date_of(&n->key_expiry);
+        out->key_expiry = n->key_expiry;
+}
+
+static void self_caps(const struct tailcfg_cap_map *map, struct arena *arena, struct status_peer *out)
+{
+        struct slice *names = map->count ? ARENA_ARRAY(arena, map->count, struct slice) : NULL;
+
+        if (!names)
+                return;
+        for (size_t i = 0; i < map->count; i++)
+                names[i] = map->items[i].name;
+        out->capabilities = (struct tailcfg_strings){ names, map->count };
+        out->cap_map = *map;
 }
 
 static void self_status(const struct backend *b, struct arena *arena, struct status *out)
 {
         const struct tailcfg_node *self = netmap_self(b->netmap);
 
+        out->self.taildrop_target = STATUS_TAILDROP_UNSUPPORTED;
         if (self) {
                 peer_status(b, self, arena, &out->self);
-                out->self.cap_map = self->cap_map;
+                self_caps(&self->cap_map, arena, &out->self);
                 out->self.online = b->in_poll;
                 out->self.exit_node = false;
-                out->self.tags = self->tags;
                 out->ips = out->self.ips;
         }
         if (!self && backend_has_node_key(b))
@@ -160,18 +171,16 @@ static void peers_status(const struct backend *b, struct arena *arena, struct st
                 const struct tailcfg_node *n = netmap_peer_at(b->netmap, i);
                 peer_status(b, n, arena, &peers[i]);
                 b->ops->fill_peer(b->ctx, n, arena, &peers[i]);
-                if (peers[i].exit_node) {
-                        out->has_exit_node = true;
-                        out->exit_node_id = n->stable_id;
-                        out->exit_node_online = peers[i].online;
-                        out->exit_node_ips = n->addresses;
+                struct status_exit_node *exit_node = peers[i].exit_node ? ARENA_NEW(arena, struct status_exit_node) : NULL;
+                if (exit_node) {
+                        *exit_node = (struct status_exit_node){ n->stable_id, peers[i].online, some_prefixes(n->addresses) };
+                        out->exit_node = exit_node;
                 }
         }
-        out->peers = peers;
-        out->peer_count = peers ? count : 0;
+        out->peers = (struct status_peers){ peers, peers ? count : 0 };
 }
 
-static void add_user(const struct backend *b, struct status_user *users, size_t *n, int64_t id)
+static void add_user(const struct backend *b, struct tailcfg_user_profile *users, size_t *n, int64_t id)
 {
         const struct tailcfg_user_profile *u = id ? netmap_user(b->netmap, id) : NULL;
 
@@ -179,32 +188,34 @@ static void add_user(const struct backend *b, struct status_user *users, size_t 
                 if (users[i].id == id)
                         return;
         if (u)
-                users[(*n)++] = (struct status_user){ u->id, u->login_name, u->display_name, u->profile_pic_url };
+                users[(*n)++] = *u;
 }
 
 /* Those users that own one of the nodes shown. */
 static void users_status(const struct backend *b, struct arena *arena, struct status *out)
 {
         size_t n = 0;
-        struct status_user *users = ARENA_ARRAY(arena, 2 * out->peer_count + 1, struct status_user);
+        struct tailcfg_user_profile *users = ARENA_ARRAY(arena, 2 * out->peers.count + 1, struct tailcfg_user_profile);
 
         if (!users || !netmap_self(b->netmap))
                 return;
         add_user(b, users, &n, out->self.user_id);
-        for (size_t i = 0; i < out->peer_count; i++) {
-                add_user(b, users, &n, out->peers[i].user_id);
-                add_user(b, users, &n, out->peers[i].sharer_user_id);
+        for (size_t i = 0; i < out->peers.count; i++) {
+                add_user(b, users, &n, out->peers.items[i].user_id);
+                add_user(b, users, &n, out->peers.items[i].sharer_user_id);
         }
-        out->users = users;
-        out->user_count = n;
+        out->users = (struct status_users){ users, n };
 }
 
 void backend_status(const struct backend *b, bool with_peers, const struct now *now, struct arena *arena,
         struct status *out)
 {
         const struct tailcfg_dns_config *dns = netmap_dns(b->netmap);
+        struct status_tailnet *tailnet = ARENA_NEW(arena, struct status_tailnet);
 
         (void)now;
+        if (tailnet)
+                *tailnet = (struct status_tailnet){ netmap_domain(b->netmap), netmap_magic_dns_suffix(b->netmap), dns && dns->proxied };
         *out = (struct status){
                 .version = SLICE_LIT(WEFT_VERSION),
                 .tun = b->host.has_tun,
@@ -213,13 +224,10 @@ void backend_status(const struct backend *b, bool with_peers, const struct now *
                 .auth_url = buf_slice(&b->auth_url),
                 .health = backend_health(b, arena),
                 .magic_dns_suffix = netmap_magic_dns_suffix(b->netmap),
-                .has_tailnet = netmap_self(b->netmap) != NULL,
-                .tailnet_name = netmap_domain(b->netmap),
-                .magic_dns_enabled = dns && dns->proxied,
+                .tailnet = netmap_self(b->netmap) ? tailnet : NULL,
         };
         if (dns)
                 out->cert_domains = dns->cert_domains;
-        status_peer_init(&out->self);
         self_status(b, arena, out);
         if (with_peers)
                 peers_status(b, arena, out);

@@ -423,12 +423,18 @@ static void a_status_reads_back(void **state)
         feed_map(w, first_map);
         ask(w, &a, &reply);
         assert_int_equal(status_decode(buf_slice(&reply.body), &arena, &s), OK);
-        assert_int_equal(s.peer_count, 1);
-        assert_slice(s.peers[0].dns_name, "other.example.net.");
-        assert_true(s.peers[0].online);
+        assert_int_equal(s.peers.count, 1);
+        assert_slice(s.peers.items[0].dns_name, "other.example.net.");
+        assert_true(s.peers.items[0].online);
         assert_int_equal(s.self.ips.count, 1);
         assert_slice(s.magic_dns_suffix, "example.net");
-        assert_int_equal(s.user_count, 1);
+        assert_int_equal(s.users.count, 1);
+        struct buf again = BUF_INIT(1 << 20);
+        struct json_writer writer;
+        json_writer_init(&writer, &again, "\t");
+        status_write(&writer, &s);
+        assert_slice(slice_trim(buf_slice(&reply.body)), buf_cstr(&again));
+        buf_fini(&again);
         localapi_reply_fini(&reply);
         arena_fini(&arena);
 }

@@ -10,11 +10,11 @@ enum { ACTIVE_US = 120 * 1000000, TSMP_PATIENCE_US = 10 * 1000000 };
 /* ---- status ---------------------------------------------------------------------- */
 
 /* A moment of the monotonic clock as a date. */
-static int64_t date_of(const struct now *now, uint64_t mono_us)
+static struct tailcfg_time date_of(const struct now *now, uint64_t mono_us)
 {
         if (!mono_us || mono_us > now->mono_us)
-                return UNIX_ZERO_DATE;
-        return (now->unix_us - (int64_t)(now->mono_us - mono_us)) * 1000;
+                return (struct tailcfg_time){ 0 };
+        return tailcfg_time_ns((now->unix_us - (int64_t)(now->mono_us - mono_us)) * 1000);
 }
 
 static void fill_addrs(const struct node *n, const struct node_peer *p, struct arena *arena, struct status_peer *out)
@@ -49,8 +49,8 @@ void node_fill_peer(void *ctx, const struct tailcfg_node *peer, struct arena *ar
         out->in_engine = p->tunnel != NULL;
         out->rx_bytes = counters.rx_bytes;
         out->tx_bytes = counters.tx_bytes;
-        out->last_write_ns = date_of(&now, counters.last_sent_us);
-        out->last_handshake_ns = date_of(&now, st.last_handshake_us);
+        out->last_write = date_of(&now, counters.last_sent_us);
+        out->last_handshake = date_of(&now, st.last_handshake_us);
         out->active = counters.last_sent_us && now.mono_us - counters.last_sent_us < ACTIVE_US;
         fill_addrs(n, p, arena, out);
         if (path_best_use(&p->best, now.mono_us) == PATH_USE_UDP) {

@@ -1,7 +1,7 @@
 /* Tables of the relay map (spec/control.md 6.7). */
 #include "proto/tailcfg_derp.h"
 
-#include "tailcfg_shape.h"
+#include "tailcfg_tables.h"
 
 static const struct shape_field derp_node_fields[] = {
         FIELD(derp_node, "Name", name, STRING, ALWAYS),

@@ -1,7 +1,7 @@
 /* Tables of the DNS settings (spec/control.md 6.8). */
 #include "proto/tailcfg_dns.h"
 
-#include "tailcfg_shape.h"
+#include "tailcfg_tables.h"
 
 static const struct shape_field resolver_fields[] = {
         FIELD(resolver, "Addr", addr, STRING, OPTIONAL),

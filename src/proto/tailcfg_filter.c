@@ -1,7 +1,7 @@
 /* Tables of the filter rules, and the texts inside them (spec/control.md 6.9). */
 #include "proto/tailcfg_filter.h"
 
-#include "tailcfg_shape.h"
+#include "tailcfg_tables.h"
 
 static const struct shape_field cap_fields[] = {
         FIELD(cap, "", name, STRING, ALWAYS),

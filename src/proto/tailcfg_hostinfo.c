@@ -1,7 +1,7 @@
 /* Tables of Hostinfo and its parts (spec/control.md 6.5). */
 #include "proto/tailcfg_hostinfo.h"
 
-#include "tailcfg_shape.h"
+#include "tailcfg_tables.h"
 
 static const struct shape_field service_fields[] = {
         FIELD(service, "Proto", proto, STRING, ALWAYS),

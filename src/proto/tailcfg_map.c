@@ -1,7 +1,7 @@
 /* Tables of the map poll (spec/control.md 6.4, 6.10, 7) and ping answers (5.2). */
 #include "proto/tailcfg_map.h"
 
-#include "tailcfg_shape.h"
+#include "tailcfg_tables.h"
 
 static const struct shape_field map_request_fields[] = {
         FIELD(map_request, "Version", version, I64, ALWAYS),

@@ -1,7 +1,7 @@
 /* Tables of nodes, patches and users (spec/control.md 6.6, 6.10). */
 #include "proto/tailcfg_node.h"
 
-#include "tailcfg_shape.h"
+#include "tailcfg_tables.h"
 
 static const struct shape_field node_fields[] = {
         FIELD(node, "ID", id, I64, ALWAYS),

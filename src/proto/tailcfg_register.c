@@ -1,7 +1,7 @@
 /* Tables of login (spec/control.md 1.1, 6.2, 6.3). */
 #include "proto/tailcfg_register.h"
 
-#include "tailcfg_shape.h"
+#include "tailcfg_tables.h"
 
 static const struct shape_field key_response_fields[] = {
         FIELD_KEY(key_response, "legacyPublicKey", legacy_public_key, "mkey:", ALWAYS),

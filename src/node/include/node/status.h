@@ -1,17 +1,20 @@
 /*
  * The status of a node as the LocalAPI gives it and `weft status --json` prints it,
  * with the official field names (spec/node.md 2.4). The daemon fills and writes it,
- * the command line parses it: both directions are here.
+ * the command line parses it.
  *
  * Plain data; texts and arrays live in an arena of whoever fills it, or are borrowed
- * from the netmap for as long as the writing takes.
+ * from the netmap for as long as the writing takes. Absent, null and empty are as in
+ * proto/tailcfg_base.h; a date that is absent is written as the zero date.
  */
 #ifndef NODE_STATUS_H
 #define NODE_STATUS_H
 
 #include "proto/tailcfg_node.h"
 
-/* The zero date of the protocol stands for "never" in all times of a status. */
+/* What spec/node.md 2.4 calls TaildropTarget, as far as we say it: files cannot be sent yet. */
+enum { STATUS_TAILDROP_UNSUPPORTED = 7 };
+
 struct status_peer {
         struct slice stable_id;
         int64_t node_id;
@@ -22,20 +25,41 @@ struct status_peer {
         struct tailcfg_prefixes allowed_ips;
         struct tailcfg_strings tags;
         struct tailcfg_prefixes primary_routes;
-        struct tailcfg_strings addrs; /* endpoint texts; items NULL: null */
+        struct tailcfg_strings addrs; /* endpoints */
         struct slice cur_addr;        /* direct address in use, or "" */
         struct slice relay;           /* code of its home region */
+        struct slice peer_relay;      /* address and VNI of the peer that relays, or "" */
         uint64_t rx_bytes, tx_bytes;
-        int64_t created_ns, last_write_ns, last_seen_ns, last_handshake_ns;
+        struct tailcfg_time created, last_write, last_seen, last_handshake;
         bool online, exit_node, exit_node_option, active;
+        struct tailcfg_strings peerapi_urls;
+        int64_t taildrop_target;
+        struct slice no_file_sharing_reason;
+        struct tailcfg_strings capabilities; /* the names of cap_map, as older clients read them */
         struct tailcfg_cap_map cap_map;
         bool in_network_map, in_magic_sock, in_engine, expired;
-        int64_t key_expiry_ns; /* UNIX_ZERO_DATE: none */
+        struct tailcfg_time key_expiry;
 };
 
-struct status_user {
-        int64_t id;
-        struct slice login_name, display_name, profile_pic_url;
+struct status_exit_node {
+        struct slice id;
+        bool online;
+        struct tailcfg_prefixes ips;
+};
+
+struct status_tailnet {
+        struct slice name, magic_dns_suffix;
+        bool magic_dns_enabled;
+};
+
+struct status_peers {
+        const struct status_peer *items;
+        size_t count;
+};
+
+struct status_users {
+        const struct tailcfg_user_profile *items;
+        size_t count;
 };
 
 struct status {
@@ -44,26 +68,18 @@ struct status {
         struct slice backend_state;
         bool have_node_key;
         struct slice auth_url;
-        struct tailcfg_addrs ips; /* items NULL: null */
+        struct tailcfg_addrs ips;
         struct status_peer self;
-        bool has_exit_node;
-        struct slice exit_node_id;
-        bool exit_node_online;
-        struct tailcfg_prefixes exit_node_ips;
+        const struct status_exit_node *exit_node; /* the one in use, or NULL */
         struct tailcfg_strings health;
         struct slice magic_dns_suffix;
-        bool has_tailnet;
-        struct slice tailnet_name;
-        bool magic_dns_enabled;
+        const struct status_tailnet *tailnet; /* NULL: none yet */
         struct tailcfg_strings cert_domains;
-        const struct status_peer *peers;
-        size_t peer_count;
-        const struct status_user *users;
-        size_t user_count;
+        struct slice extra_records; /* JSON; empty: null */
+        struct status_peers peers;
+        struct status_users users;
+        struct slice client_version; /* JSON; empty: null */
 };
-
-/* Time members start as UNIX_ZERO_DATE, everything else zero. */
-void status_peer_init(struct status_peer *p);
 
 void status_write(struct json_writer *w, const struct status *s);
 /* Arrays come from the arena, texts from it or from json. Unknown members are

@@ -1,5 +1,5 @@
 /* Reading JSON by shape. */
-#include "tailcfg_shape.h"
+#include "proto/shape.h"
 
 #include <assert.h>
 #include <string.h>
@@ -109,13 +109,18 @@ static void list_parse(struct json_reader *r, const struct shape_field *f, void 
 /* A map key is always text on the wire; integer keys are decimal. */
 static void map_key_parse(struct json_reader *r, const struct shape_field *key, struct slice name, void *entry)
 {
+        void *value = shape_at(entry, key);
+
         if (key->kind == SHAPE_STRING) {
-                *(struct slice *)shape_at(entry, key) = name;
-                return;
+                *(struct slice *)value = name;
+        } else if (key->kind == SHAPE_KEY) {
+                if (key_parse(key->prefix, name, value))
+                        json_fail(r, ERR_FORMAT, "map key is not a key of the kind expected here");
+        } else {
+                assert(key->kind == SHAPE_I64);
+                if (parse_i64(name, value))
+                        json_fail(r, ERR_FORMAT, "map key is not a number");
         }
-        assert(key->kind == SHAPE_I64);
-        if (parse_i64(name, shape_at(entry, key)))
-                json_fail(r, ERR_FORMAT, "map key is not a number");
 }
 
 static void map_parse(struct json_reader *r, const struct shape_field *f, void *out)
@@ -152,7 +157,7 @@ static void keyed_parse(struct json_reader *r, const struct shape_field *f, void
                 if (!object)
                         return;
                 shape_parse(r, f->shape, object);
-                map_key_parse(r, &f->shape->fields[0], name, object);
+                map_key_parse(r, &f->shape->fields[f->shape->key], name, object);
         }
         growing_store(&g, out);
 }

@@ -1,5 +1,5 @@
 /* Writing JSON by shape. */
-#include "tailcfg_shape.h"
+#include "proto/shape.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -81,21 +81,24 @@ static void list_write(struct json_writer *w, const struct shape_field *f, struc
 
 static void map_key_write(struct json_writer *w, const struct shape_field *key, const void *entry)
 {
-        char text[24];
-        int len;
+        const void *value = shape_at_const(entry, key);
+        char text[KEY_TEXT_MAX];
 
         if (key->kind == SHAPE_STRING) {
-                json_name_slice(w, *(const struct slice *)shape_at_const(entry, key));
-                return;
+                json_name_slice(w, *(const struct slice *)value);
+        } else if (key->kind == SHAPE_KEY) {
+                key_format(key->prefix, value, text);
+                json_name(w, text);
+        } else {
+                assert(key->kind == SHAPE_I64);
+                snprintf(text, sizeof(text), "%lld", (long long)*(const int64_t *)value);
+                json_name(w, text);
         }
-        assert(key->kind == SHAPE_I64);
-        len = snprintf(text, sizeof(text), "%lld", (long long)*(const int64_t *)shape_at_const(entry, key));
-        json_name_slice(w, slice_make(text, (size_t)len));
 }
 
 static void map_write(struct json_writer *w, const struct shape_field *f, struct shape_list l)
 {
-        const struct shape_field *key = &f->shape->fields[0], *value = &f->shape->fields[1];
+        const struct shape_field *key = &f->shape->fields[f->shape->key], *value = &f->shape->fields[1];
 
         json_object_open(w);
         for (size_t i = 0; i < l.count; i++) {

@@ -1,5 +1,5 @@
 /* Copying and comparing by shape, and what reading and writing share. */
-#include "tailcfg_shape.h"
+#include "proto/shape.h"
 
 #include <string.h>
 
