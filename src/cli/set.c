@@ -42,14 +42,13 @@ out:
 
 static int run_set(struct cli *cli, int argc, char **argv)
 {
-        struct settings s;
+        struct settings s = { 0 }; /* what is not mentioned stays: --help shows no defaults */
         struct flag flags[SETTING_COUNT + 1];
         const char *risk = "";
         enum setting ids[SETTING_COUNT];
         int rest, status;
         bool any = false;
 
-        settings_init(&s);
         size_t count = settings_flags(&s, SETTINGS_SET, flags, ids);
         flags[count] = (struct flag){ "accept-risk", FLAG_TEXT, &risk, NULL, false };
         if (!cli_flags(cli, &cli_verb_set, flags, count + 1, argc, argv, 0, &rest, &status))
