@@ -272,9 +272,10 @@ int main(int argc, char **argv)
 {
         struct rlimit limit;
         struct diag d;
+        uint64_t number = 0;
         int rest = 0;
 
-        if (argc < 4) {
+        if (argc < 4 || parse_u64(slice_str(argv[2]), UINT16_MAX, &number) != OK) {
                 fprintf(stderr, "usage: %s HOST PORT PID-OF-RELAY [--clients=N] [--pairs=N] [--size=N] [--seconds=N] [--tls]\n", argv[0]);
                 return 2;
         }
@@ -284,7 +285,7 @@ int main(int argc, char **argv)
                 return 2;
         }
         host = argv[1];
-        port = (uint16_t)atoi(argv[2]);
+        port = (uint16_t)number;
         if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
                 limit.rlim_cur = limit.rlim_max;
                 setrlimit(RLIMIT_NOFILE, &limit);
