@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "base/text.h"
 #include "cli/flags.h"
 #include "net/dial.h"
 #include "proto/derp_client.h"
