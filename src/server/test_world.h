@@ -248,4 +248,37 @@ static inline void make_key(struct world *w, const char *members, char *out, siz
         buf_fini(&reply);
 }
 
+/* Two machines that may register. */
+static inline void two_clients(struct world *w, struct client *a, struct client *b)
+{
+        world_init(w);
+        client_init(a, w, 1);
+        client_init(b, w, 2);
+}
+
+static inline void two_clients_end(struct world *w, struct client *a, struct client *b)
+{
+        world_fini(w);
+        client_fini(a);
+        client_fini(b);
+}
+
+/* Two nodes of alice, both polling, everything told. */
+static inline void two_nodes(struct world *w, struct client *a, struct client *b)
+{
+        char key[128];
+
+        two_clients(w, a, b);
+        make_key(w, ",\"reusable\":true", key, sizeof(key));
+        client_register_with(a, key);
+        client_register_with(b, key);
+        world_sync(w);
+        client_poll(a);
+        client_poll(b);
+        world_pass(w, TIME_S(1));
+        buf_clear(&a->stream);
+        buf_clear(&b->stream);
+        a->messages = b->messages = 0;
+}
+
 #endif

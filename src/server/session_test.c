@@ -1,126 +1,6 @@
-/* Registration, sessions and durability of the engine on virtual time. */
+/* What nodes are told, and when: whole maps, patches, one delta for the slow. */
 #include "test_world.h"
 #include "proto/map_frame.h"
-
-static void a_single_use_key_registers_once(void **state)
-{
-        struct world w;
-        struct client a, b;
-        char key[128];
-
-        (void)state;
-        world_init(&w);
-        client_init(&a, &w, 1);
-        client_init(&b, &w, 2);
-        make_key(&w, "", key, sizeof(key));
-        client_register_with(&a, key);
-        assert_int_equal(a.status, 0); /* not before it is on disk */
-        client_register_with(&b, key); /* in between: spent already */
-        world_sync(&w);
-        assert_int_equal(a.status, 200);
-        assert_true(has(&a.body, "\"MachineAuthorized\":true"));
-        assert_true(has(&b.body, "authkey already used"));
-        assert_int_equal(w.server->tailnet.nodes.n, 1);
-
-        /* The same node comes again with its spent key: a container that restarts. */
-        client_register_with(&a, key);
-        world_sync(&w);
-        assert_true(has(&a.body, "\"Error\":\"\""));
-        client_register_with(&b, "hskey-auth-0123456789ab-nonsense");
-        assert_true(has(&b.body, "invalid pre auth key"));
-        client_fini(&a);
-        client_fini(&b);
-        world_fini(&w);
-}
-
-static void a_crash_before_durability_spends_nothing(void **state)
-{
-        struct world w;
-        struct client a, b;
-        char key[128];
-
-        (void)state;
-        world_init(&w);
-        client_init(&a, &w, 1);
-        client_init(&b, &w, 2);
-        make_key(&w, "", key, sizeof(key));
-        client_register_with(&a, key);
-        world_crash(&w);
-        assert_int_equal(w.server->tailnet.nodes.n, 0);
-        client_register_with(&b, key);
-        world_sync(&w);
-        assert_true(has(&b.body, "\"MachineAuthorized\":true"));
-        world_crash(&w);
-        assert_int_equal(w.server->tailnet.nodes.n, 1);
-        client_register_with(&a, key);
-        assert_true(has(&a.body, "authkey already used"));
-        client_fini(&a);
-        client_fini(&b);
-        world_fini(&w);
-}
-
-static void a_full_disk_refuses_and_takes_back(void **state)
-{
-        struct world w;
-        struct client a, b;
-        char key[128];
-
-        (void)state;
-        world_init(&w);
-        client_init(&a, &w, 1);
-        client_init(&b, &w, 2);
-        make_key(&w, ",\"reusable\":true", key, sizeof(key));
-        client_register_with(&a, key);
-        world_pass(&w, TIME_S(2));
-        client_poll(&a);
-        world_pass(&w, TIME_S(2));
-        unsigned before = a.messages;
-        buf_clear(&a.stream);
-
-        client_register_with(&b, key);
-        store_memory_fail(w.store, ERR_LIMIT);
-        server_store_ready(w.server, &w.now);
-        assert_true(has(&b.body, "cannot store"));
-        assert_int_equal(w.server->tailnet.nodes.n, 1);
-        world_pass(&w, TIME_S(1));
-        assert_int_equal(a.messages, before + 1); /* one fresh map, without the node that never was */
-        assert_true(has(&a.stream, "\"Node\":"));
-        assert_false(has(&a.stream, "\"PeersChanged\""));
-
-        client_register_with(&b, key); /* space was made */
-        world_sync(&w);
-        assert_true(has(&b.body, "\"MachineAuthorized\":true"));
-        client_fini(&a);
-        client_fini(&b);
-        world_fini(&w);
-}
-
-/* Two nodes of alice, both polling, everything told. */
-static void two_nodes(struct world *w, struct client *a, struct client *b)
-{
-        char key[128];
-
-        world_init(w);
-        client_init(a, w, 1);
-        client_init(b, w, 2);
-        make_key(w, ",\"reusable\":true", key, sizeof(key));
-        client_register_with(a, key);
-        client_register_with(b, key);
-        world_sync(w);
-        client_poll(a);
-        client_poll(b);
-        world_pass(w, TIME_S(1));
-        buf_clear(&a->stream);
-        buf_clear(&b->stream);
-        a->messages = b->messages = 0;
-}
-
-static void two_nodes_end(struct world *w, struct client *a, struct client *b)
-{
-        world_fini(w);
-        client_fini(a);
-        client_fini(b);
-}
 
 static void the_first_map_is_whole(void **state)
 {
@@ -142,7 +22,7 @@ static void the_first_map_is_whole(void **state)
         assert_true(has(&a.stream, "\"LoginName\":\"alice\""));
         assert_true(has(&a.stream, "\"DisableLogTail\":true"));
         assert_true(has(&a.stream, "\"100.100.in-addr.arpa\":[]"));
-        two_nodes_end(&w, &a, &b);
+        two_clients_end(&w, &a, &b);
 }
 
 static void endpoints_travel_as_a_patch(void **state)
@@ -167,7 +47,7 @@ static void endpoints_travel_as_a_patch(void **state)
         world_pass(&w, TIME_S(1));
         assert_int_equal(a.messages, 1);
         client_fini(&lite);
-        two_nodes_end(&w, &a, &b);
+        two_clients_end(&w, &a, &b);
 }
 
 /* 1.90 loses a patch that comes soon after the peer, unless the message describes the client, too. */
@@ -189,7 +69,7 @@ static void a_patch_for_clients_that_lose_patches(void **state)
         assert_true(has(&a.stream, "\"PeersChangedPatch\":[{\"NodeID\":2,"));
         assert_true(has(&a.stream, "\"Node\":{"));
         client_fini(&lite);
-        two_nodes_end(&w, &a, &b);
+        two_clients_end(&w, &a, &b);
 }
 
 static void going_away_is_told_after_a_grace(void **state)
@@ -209,7 +89,7 @@ static void going_away_is_told_after_a_grace(void **state)
         assert_int_equal(a.messages, 1);
         assert_true(has(&a.stream, "\"Online\":false"));
         assert_true(has(&a.stream, "\"LastSeen\":"));
-        two_nodes_end(&w, &a, &b);
+        two_clients_end(&w, &a, &b);
 }
 
 static void removal_is_told_by_id(void **state)
@@ -225,26 +105,7 @@ static void removal_is_told_by_id(void **state)
         assert_true(has(&a.stream, "\"PeersRemoved\":[2]"));
         client_poll(&b);
         assert_int_equal(b.status, 404);
-        two_nodes_end(&w, &a, &b);
-}
-
-static void another_machine_learns_nothing(void **state)
-{
-        struct world w;
-        struct client a, b, thief;
-
-        (void)state;
-        two_nodes(&w, &a, &b);
-        client_init(&thief, &w, 9);
-        thief.node_key = a.node_key;
-        client_poll(&thief);
-        assert_int_equal(thief.status, 404);
-        client_register(&thief, "");
-        assert_true(has(&thief.body, "different machine key"));
-        client_register(&thief, "\"Expiry\":\"1970-01-01T00:02:03Z\",");
-        assert_true(has(&thief.body, "different machine key"));
-        client_fini(&thief);
-        two_nodes_end(&w, &a, &b);
+        two_clients_end(&w, &a, &b);
 }
 
 static void a_slow_reader_gets_one_delta_when_it_is_back(void **state)
@@ -269,7 +130,7 @@ static void a_slow_reader_gets_one_delta_when_it_is_back(void **state)
         assert_int_equal(a.messages, 2);
         assert_true(has(&a.stream, "192.0.2.1:1019"));
         client_fini(&lite);
-        two_nodes_end(&w, &a, &b);
+        two_clients_end(&w, &a, &b);
 }
 
 static void keepalives_come_within_a_minute(void **state)
@@ -282,132 +143,7 @@ static void keepalives_come_within_a_minute(void **state)
         world_pass(&w, TIME_S(60));
         assert_int_equal(a.keepalives, 1);
         assert_int_equal(a.messages, 0);
-        two_nodes_end(&w, &a, &b);
-}
-
-static void key_expiry_is_told_and_undone(void **state)
-{
-        struct world w;
-        struct client a, b;
-
-        (void)state;
-        two_nodes(&w, &a, &b);
-        assert_int_equal(
-                admin(&w, "POST", "/api/v1/node/2/expire", "{\"expiry\":\"2026-01-01T00:10:00Z\"}", NULL),
-                200);
-        world_pass(&w, TIME_S(60));
-        assert_true(has(&a.stream, "\"KeyExpiry\":\"2026-01-01T00:10:00Z\""));
-        assert_false(has(&a.stream, "\"Expired\":true"));
-        world_pass(&w, TIME_S(700));
-        assert_true(has(&a.stream, "\"Expired\":true"));
-        client_register(&b, "");
-        assert_true(has(&b.body, "\"NodeKeyExpired\":true"));
-        two_nodes_end(&w, &a, &b);
-}
-
-static void an_ephemeral_node_goes_when_it_stays_away(void **state)
-{
-        struct world w;
-        struct client a;
-        char key[128];
-
-        (void)state;
-        world_init(&w);
-        client_init(&a, &w, 1);
-        make_key(&w, ",\"ephemeral\":true", key, sizeof(key));
-        client_register_with(&a, key);
-        world_sync(&w);
-        client_poll(&a);
-        world_pass(&w, TIME_S(3600));
-        assert_int_equal(w.server->tailnet.nodes.n, 1);
-        client_hang_up(&a);
-        world_pass(&w, TIME_S(60));
-        assert_int_equal(w.server->tailnet.nodes.n, 1);
-        world_pass(&w, TIME_S(100));
-        assert_int_equal(w.server->tailnet.nodes.n, 0);
-        client_fini(&a);
-        world_fini(&w);
-}
-
-static void a_login_page_is_approved(void **state)
-{
-        struct world w;
-        struct client a, wait;
-        char url[128], extra[256], body[256];
-
-        (void)state;
-        world_init(&w);
-        client_init(&a, &w, 1);
-        client_init(&wait, &w, 1);
-        assert_int_equal(admin(&w, "POST", "/api/v1/user", "{\"name\":\"alice\"}", NULL), 200);
-        client_register(&a, "");
-        member(&a.body, "AuthURL", url, sizeof(url));
-        assert_int_equal(strncmp(url, "http://control.test:8080/register/hskey-authreq-", 48), 0);
-        snprintf(extra, sizeof(extra), "\"Followup\":\"%s\",", url);
-        client_register(&wait, extra);
-        assert_int_equal(wait.status, 0);
-        snprintf(body, sizeof(body), "{\"user\":\"alice\",\"authId\":\"%s\"}", strrchr(url, '/') + 1);
-        assert_int_equal(admin(&w, "POST", "/api/v1/auth/register", body, NULL), 200);
-        assert_true(has(&wait.body, "\"MachineAuthorized\":true"));
-        assert_int_equal(admin(&w, "POST", "/api/v1/auth/register", body, NULL), 404);
-
-        /* A page that nobody visits is replaced by another. */
-        struct client b;
-        client_init(&b, &w, 2);
-        client_register(&b, "");
-        member(&b.body, "AuthURL", url, sizeof(url));
-        snprintf(extra, sizeof(extra), "\"Followup\":\"%s\",", url);
-        client_register(&b, extra);
-        world_pass(&w, TIME_S(16 * 60));
-        assert_int_equal(b.status, 200);
-        assert_false(has(&b.body, url));
-        assert_true(has(&b.body, "/register/hskey-authreq-"));
-        client_fini(&a);
-        client_fini(&b);
-        client_fini(&wait);
-        world_fini(&w);
-}
-
-static void a_new_node_key_keeps_the_node(void **state)
-{
-        struct world w;
-        struct client a, b;
-        char key[128];
-
-        (void)state;
-        two_nodes(&w, &a, &b);
-        make_key(&w, "", key, sizeof(key));
-        client_hang_up(&b);
-        b.node_key.b[5] = 77;
-        client_register_with(&b, key);
-        world_pass(&w, TIME_S(1));
-        assert_true(has(&b.body, "\"Error\":\"\""));
-        assert_int_equal(w.server->tailnet.nodes.n, 2);
-        assert_true(has(&a.stream, "\"PeersChangedPatch\":[{\"NodeID\":2,"));
-        assert_true(has(&a.stream, "\"Key\":\"nodekey:0201000000"));
-        two_nodes_end(&w, &a, &b);
-}
-
-static void tags_make_a_node_nobodys(void **state)
-{
-        struct world w;
-        struct client a, b;
-
-        (void)state;
-        two_nodes(&w, &a, &b);
-        struct buf out = BUF_INIT(1 << 20);
-        assert_int_equal(
-                admin(&w, "POST", "/api/v1/node/2/tags", "{\"tags\":[\"tag:b\",\"tag:a\",\"tag:b\"]}", &out),
-                200);
-        assert_true(has(&out, "\"tags\":[\"tag:a\",\"tag:b\"]"));
-        assert_true(has(&out, "\"user\":null"));
-        assert_int_equal(admin(&w, "POST", "/api/v1/node/2/tags", "{\"tags\":[\"Server\"]}", NULL), 400);
-        world_pass(&w, TIME_S(1));
-        assert_true(has(&a.stream, "\"Tags\":[\"tag:a\",\"tag:b\"]"));
-        assert_true(has(&a.stream, "2147455555"));
-        assert_true(has(&a.stream, "tagged-devices"));
-        buf_fini(&out);
-        two_nodes_end(&w, &a, &b);
+        two_clients_end(&w, &a, &b);
 }
 
 static void an_approved_route_moves_to_who_is_there(void **state)
@@ -444,7 +180,7 @@ static void an_approved_route_moves_to_who_is_there(void **state)
         world_pass(&w, TIME_S(1));
         assert_int_equal(tailnet_node(&w.server->tailnet, 3)->n_primary, 1);
         client_fini(&c);
-        two_nodes_end(&w, &a, &b);
+        two_clients_end(&w, &a, &b);
 }
 
 /* The peers of a whole map, decoded from its zstd frames. */
@@ -529,7 +265,7 @@ static void extra_records_are_told_once(void **state)
         world_pass(&w, TIME_S(1));
         assert_true(has(&a.stream, "\"DNSConfig\":{"));
         assert_false(has(&a.stream, "extra.example.net"));
-        two_nodes_end(&w, &a, &b);
+        two_clients_end(&w, &a, &b);
 }
 
 /* Many sessions are told in parts; a change between two parts reaches everybody, too. */
@@ -574,22 +310,13 @@ static void a_change_amid_a_round_reaches_all(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(a_single_use_key_registers_once),
-                cmocka_unit_test(a_crash_before_durability_spends_nothing),
-                cmocka_unit_test(a_full_disk_refuses_and_takes_back),
                 cmocka_unit_test(the_first_map_is_whole),
                 cmocka_unit_test(endpoints_travel_as_a_patch),
                 cmocka_unit_test(a_patch_for_clients_that_lose_patches),
                 cmocka_unit_test(going_away_is_told_after_a_grace),
                 cmocka_unit_test(removal_is_told_by_id),
-                cmocka_unit_test(another_machine_learns_nothing),
                 cmocka_unit_test(a_slow_reader_gets_one_delta_when_it_is_back),
                 cmocka_unit_test(keepalives_come_within_a_minute),
-                cmocka_unit_test(key_expiry_is_told_and_undone),
-                cmocka_unit_test(an_ephemeral_node_goes_when_it_stays_away),
-                cmocka_unit_test(a_login_page_is_approved),
-                cmocka_unit_test(a_new_node_key_keeps_the_node),
-                cmocka_unit_test(tags_make_a_node_nobodys),
                 cmocka_unit_test(an_approved_route_moves_to_who_is_there),
                 cmocka_unit_test(large_maps_come_in_shared_chunks),
                 cmocka_unit_test(extra_records_are_told_once),
