@@ -55,7 +55,6 @@ static const struct cli_verb verbs[] = {
         { "auth", "register", "", "", "user:u= auth-id=", cli_auth_register,
                 "Let a waiting device in, as a node of a user" },
         { "auth", "reject", "", "", "auth-id=", cli_auth_reject, "Send a waiting device back to the start" },
-        { "auth", "approve", "", "", "auth-id=", cli_not_yet, "(not supported yet: SSH check mode)" },
 
         { "policy", "get", "show,view,fetch", "", "bypass-server-and-access-database-directly",
                 cli_policy_get, "Print the policy in force" },
@@ -65,12 +64,13 @@ static const struct cli_verb verbs[] = {
                 "Print every error of a policy file, with its place, and run its tests" },
         { "policy", "test", "", "", "", cli_policy_test,
                 "Run the tests of the policy in force against the nodes there are now" },
-        { "oauth-clients", "create", "", "", "scope:s= tag:t= description:d=", cli_not_yet,
-                "(not supported yet)" },
-        { "oauth-clients", "list", "", "", "", cli_not_yet, "(not supported yet)" },
-        { "oauth-clients", "delete", "", "", "id:i=", cli_not_yet, "(not supported yet)" },
-        { "debug", "create-node", "", "", "name:n= user:u= key:k= route:r=", cli_not_yet,
-                "(not supported yet)" },
+
+        /* headscale's, refused by name; without help, since help tells what works */
+        { "auth", "approve", "", "", "auth-id=", cli_not_yet, NULL },
+        { "oauth-clients", "create", "", "", "scope:s= tag:t= description:d=", cli_not_yet, NULL },
+        { "oauth-clients", "list", "", "", "", cli_not_yet, NULL },
+        { "oauth-clients", "delete", "", "", "id:i=", cli_not_yet, NULL },
+        { "debug", "create-node", "", "", "name:n= user:u= key:k= route:r=", cli_not_yet, NULL },
 };
 enum { N_VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
@@ -152,7 +152,7 @@ static int help_all(const char *group)
              "weft-control [-c FILE] COMMAND ...\n\nCommands:");
         for (size_t i = 0; i < N_VERBS; i++) {
                 char name[64];
-                if (group && strcmp(verbs[i].group, group) != 0)
+                if (!verbs[i].help || (group && strcmp(verbs[i].group, group) != 0))
                         continue;
                 snprintf(name, sizeof(name), "%s%s%s%s%s", verbs[i].group, verbs[i].name ? " " : "",
                         verbs[i].name ? verbs[i].name : "", *verbs[i].arguments ? " " : "",
@@ -189,7 +189,7 @@ static const struct cli_verb *find_verb(struct cli *cli)
 static bool is_group(const char *group)
 {
         for (size_t i = 0; i < N_VERBS; i++) {
-                if (strcmp(verbs[i].group, group) == 0)
+                if (verbs[i].help && strcmp(verbs[i].group, group) == 0)
                         return true;
         }
         return false;
@@ -200,11 +200,13 @@ static int run_verb(struct cli *cli, const struct cli_verb *v)
         struct diag diag;
 
         cli->verb_flags = v->flags;
+        if (v->run == cli_not_yet)
+                return v->run(cli);
         if (cli->help)
                 return help_verb(v);
         if (!cli_args_check(cli, &diag))
                 return cli_fail(cli, "%s", diag.text);
-        if (v->run == cli_version || v->run == cli_generate || v->run == cli_not_yet)
+        if (v->run == cli_version || v->run == cli_generate)
                 return v->run(cli); /* need no configuration */
         if (config_load(&cli->config, cli->config_path, cli->env, &diag) != OK)
                 return cli_fail(cli, "%s", diag.text);

@@ -111,7 +111,7 @@ struct cli_verb {
         const char *arguments;    /* for --help */
         const char *flags;        /* see cli_args_check() */
         int (*run)(struct cli *cli);
-        const char *help;
+        const char *help;         /* NULL: not listed */
 };
 
 int cli_serve(struct cli *cli);
