@@ -74,22 +74,6 @@ static bool is_set(const char *text)
         return text && *text;
 }
 
-/* "[ip]:port"; an empty ip means all addresses. */
-static enum err parse_addr(const char *text, struct ip_port *out, struct diag *d)
-{
-        struct slice s = slice_str(text);
-        uint64_t port;
-
-        *out = (struct ip_port){ 0 };
-        if (ip_port_parse(s, out) == OK)
-                return OK;
-        if (s.len > 1 && s.ptr[0] == ':' && parse_u64(slice_after(s, 1), UINT16_MAX, &port) == OK) {
-                out->port = (uint16_t)port;
-                return OK;
-        }
-        return diag_set(d, ERR_FORMAT, "'%s' is not an address to listen on: give -a :443 or -a 192.0.2.1:443", text);
-}
-
 /* Combinations that cannot work, before anything is opened. */
 static enum err check_options(bool uses_tls, struct diag *d)
 {
@@ -213,7 +197,7 @@ static enum err start_stun(struct ip_addr ip, struct diag *d)
 {
         struct ip_port addr = { ip, (uint16_t)opt.stun_port };
 
-        if (ip_valid(&ip) && !ip_is_unspecified(&ip))
+        if (!ip_is_unspecified(&ip))
                 return relay_stun_start(run.loop, &addr, &run.stun[0], d);
         addr.ip = (struct ip_addr){ .family = IP_V4 };
         enum err e = relay_stun_start(run.loop, &addr, &run.stun[0], d);
@@ -383,7 +367,8 @@ int main(int argc, char **argv)
                 opt.addr = flags_given(flags, FLAG_COUNT, "a") ? opt.addr : ":3340";
                 opt.key_file = flags_given(flags, FLAG_COUNT, "c") ? opt.key_file : NULL;
         }
-        e = parse_addr(opt.addr, &addr, &d);
+        if (ip_listen_parse(slice_str(opt.addr), &addr) != OK)
+                e = diag_set(&d, ERR_FORMAT, "'%s' is not an address to listen on: give -a :443 or -a 192.0.2.1:443", opt.addr);
         bool uses_tls = !opt.dev && (addr.port == 443 || strcmp(opt.cert_mode, "manual") == 0);
         if (e == OK)
                 e = check_options(uses_tls, &d);

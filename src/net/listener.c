@@ -155,19 +155,32 @@ static enum err start(
         return OK;
 }
 
-enum err net_listen_tcp(struct net_loop *loop, const struct ip_port *addr, unsigned max_connections,
+static enum err listen_at(struct net_loop *loop, const struct ip_port *addr, unsigned max_connections,
         const struct net_listener_calls *calls, void *ctx, struct net_listener **out, struct diag *d)
 {
         struct sockaddr_storage ss;
         char text[IP_TEXT_MAX];
 
-        *out = NULL;
         struct net_listener *l = listener_new(loop, false, max_connections, calls, ctx);
         if (!l)
                 return diag_set(d, ERR_NOMEM, "out of memory");
         sockaddr_from_ip(addr, &ss);
         ip_port_format(addr, text);
         return start(l, uv_tcp_bind(&l->h.tcp, (struct sockaddr *)&ss, 0), text, out, d);
+}
+
+enum err net_listen_tcp(struct net_loop *loop, const struct ip_port *addr, unsigned max_connections,
+        const struct net_listener_calls *calls, void *ctx, struct net_listener **out, struct diag *d)
+{
+        const struct ip_port v4 = { { .family = IP_V4 }, addr->port };
+        struct diag unused;
+
+        *out = NULL;
+        enum err e = listen_at(loop, addr, max_connections, calls, ctx, out, d);
+        bool may_lack_v6 = addr->ip.family == IP_V6 && ip_is_unspecified(&addr->ip) && e != ERR_EXISTS && e != ERR_DENIED;
+        if (e != OK && may_lack_v6 && listen_at(loop, &v4, max_connections, calls, ctx, out, &unused) == OK)
+                return OK;
+        return e;
 }
 
 enum err net_listen_unix(struct net_loop *loop, const char *path, unsigned mode, unsigned max_connections,

@@ -110,24 +110,6 @@ static void on_plain_accept(void *ctx, struct net_stream *stream)
                 net_stream_close(stream);
 }
 
-/* All addresses of both families, or of IPv4 on machines without IPv6. */
-static enum err listen_on(struct relay_server *s, struct ip_port addr, const struct net_listener_calls *calls,
-                          struct net_listener **out, struct diag *d)
-{
-        if (ip_valid(&addr.ip))
-                return net_listen_tcp(s->loop, &addr, 0, calls, s, out, d);
-        addr.ip = (struct ip_addr){ .family = IP_V6 };
-        enum err e = net_listen_tcp(s->loop, &addr, 0, calls, s, out, d);
-        if (e == OK || e == ERR_EXISTS || e == ERR_DENIED)
-                return e;
-        struct diag first = *d;
-        addr.ip = (struct ip_addr){ .family = IP_V4 };
-        e = net_listen_tcp(s->loop, &addr, 0, calls, s, out, d);
-        if (e != OK)
-                *d = first;
-        return e;
-}
-
 enum err relay_server_start(const struct relay_server_config *config, struct relay_server **out, struct diag *d)
 {
         static const struct http_server_calls http_calls = { .on_request = on_request };
@@ -150,12 +132,12 @@ enum err relay_server_start(const struct relay_server_config *config, struct rel
 
         enum err e = http_server_new(s->loop, &limits, &http_calls, s, &s->http);
         if (e == OK)
-                e = listen_on(s, config->addr, &calls, &s->listener, d);
+                e = net_listen_tcp(s->loop, &config->addr, 0, &calls, s, &s->listener, d);
         if (e == OK && s->tls && config->plain_port >= 0) {
                 struct ip_port addr = { config->addr.ip, (uint16_t)config->plain_port };
                 e = http_server_new(s->loop, &limits, &plain_calls, s, &s->plain);
                 if (e == OK)
-                        e = listen_on(s, addr, &plain_accept_calls, &s->plain_listener, d);
+                        e = net_listen_tcp(s->loop, &addr, 0, &plain_accept_calls, s, &s->plain_listener, d);
         }
         if (e != OK) {
                 relay_server_stop(s);

@@ -23,8 +23,8 @@ struct net_listener_calls {
 enum { NET_MAX_CONNECTIONS = 65536 };
 
 /* Port 0: the kernel chooses, see net_listener_addr(). max_connections 0: the default
- * above. Unspecified IPv6 (::) takes IPv4 as well. On failure d says which address and
- * why. */
+ * above. Unspecified IPv6 (::) takes IPv4 as well, and IPv4 alone on a machine without
+ * IPv6. On failure d says which address and why. */
 enum err MUST_USE net_listen_tcp(struct net_loop *loop, const struct ip_port *addr, unsigned max_connections,
         const struct net_listener_calls *calls, void *ctx, struct net_listener **out, struct diag *d);
 

@@ -14,7 +14,7 @@ struct relay_server;
 struct relay_server_config {
         struct net_loop *loop;    /* borrowed */
         struct relay_io *io;      /* borrowed; ends after the server */
-        struct ip_port addr;      /* IP_NONE: all addresses of both families */
+        struct ip_port addr;
         struct tls_server *tls;   /* borrowed; NULL: plain HTTP */
         bool serves_derp;         /* off: everything but /derp */
         int plain_port;           /* with TLS; -1: none */
