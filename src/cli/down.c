@@ -4,7 +4,7 @@
 static int run_down(struct cli *cli, int argc, char **argv)
 {
         const char *reason = "", *risk = "";
-        struct flag flags[] = { { "reason", FLAG_TEXT, &reason, "why, for the audit log", false },
+        struct flag flags[] = { { "reason", FLAG_TEXT, &reason, NULL, false },
                 { "accept-risk", FLAG_TEXT, &risk, NULL, false } };
         struct arena arena = ARENA_INIT(64 << 20);
         struct status st;
@@ -26,7 +26,7 @@ static int run_down(struct cli *cli, int argc, char **argv)
 static int run_logout(struct cli *cli, int argc, char **argv)
 {
         const char *reason = "";
-        struct flag flags[] = { { "reason", FLAG_TEXT, &reason, "why, for the audit log", false } };
+        struct flag flags[] = { { "reason", FLAG_TEXT, &reason, NULL, false } };
         struct cli_reply reply;
         int rest, status;
 
@@ -38,5 +38,5 @@ static int run_logout(struct cli *cli, int argc, char **argv)
         return 0;
 }
 
-const struct cli_verb cli_verb_down = { "down", "down [flags]", "Disconnect, keeping the login", run_down };
-const struct cli_verb cli_verb_logout = { "logout", "logout [flags]", "Disconnect and expire this node's key", run_logout };
+const struct cli_verb cli_verb_down = { "down", "down", "Disconnect, keeping the login", run_down };
+const struct cli_verb cli_verb_logout = { "logout", "logout", "Disconnect and expire this node's key", run_logout };

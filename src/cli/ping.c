@@ -150,8 +150,8 @@ static int run_ping(struct cli *cli, int argc, char **argv)
                 { "timeout", FLAG_DURATION, &p.timeout_ns, "longest wait for each pong", false },
                 { "until-direct", FLAG_BOOL, &p.until_direct, "stop once a pong came over a direct path", false },
                 { "tsmp", FLAG_BOOL, &p.tsmp, "ping inside the tunnel, without the other system's network stack", false },
-                { "icmp", FLAG_BOOL, &p.icmp, "ping inside the tunnel with ICMP", false },
-                { "peerapi", FLAG_BOOL, &p.peerapi, "ask the peer's HTTP endpoint", false },
+                { "icmp", FLAG_BOOL, &p.icmp, NULL, false },
+                { "peerapi", FLAG_BOOL, &p.peerapi, NULL, false },
                 { "size", FLAG_NUMBER, &p.size, "bytes of the ping (direct paths only)", false },
                 { "verbose", FLAG_BOOL, &p.verbose, "more words", false },
         };

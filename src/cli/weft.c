@@ -24,6 +24,14 @@ int cli_fail(const struct cli *cli, const char *fmt, ...)
         return 1;
 }
 
+static bool has_help(const struct flag *flags, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                if (flags[i].help)
+                        return true;
+        return false;
+}
+
 bool cli_flags(const struct cli *cli, const struct cli_verb *verb, struct flag *flags, size_t count, int argc,
         char **argv, int max_args, int *rest, int *status)
 {
@@ -33,7 +41,7 @@ bool cli_flags(const struct cli *cli, const struct cli_verb *verb, struct flag *
         ++*rest; /* counted from the verb */
         if (err && diag.text[0] == 0) {
                 printf("Usage: %s %s\n\n%s.\n", cli->program, verb->usage, verb->summary);
-                if (count) {
+                if (has_help(flags, count)) {
                         printf("\nFlags:\n");
                         flags_print(stdout, flags, count);
                 }

@@ -23,7 +23,7 @@ struct flag {
         const char *name;
         enum flag_kind kind;
         void *value;        /* holds the default; changed when the flag is given */
-        const char *help;   /* one line; NULL: hidden */
+        const char *help;   /* one line; NULL: hidden, since it is there for scripts and does nothing, or is refused */
         bool is_given;
 };
 
