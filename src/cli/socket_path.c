@@ -1,3 +1,4 @@
+/* Where the daemon's socket is, unless told otherwise. */
 #include <sys/stat.h>
 
 #include "cli/weft.h"

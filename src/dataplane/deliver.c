@@ -1,3 +1,4 @@
+/* What is opened, judged and handed to the TUN, or answered. */
 #include <errno.h>
 #include <sys/uio.h>
 

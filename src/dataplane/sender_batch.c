@@ -1,3 +1,4 @@
+/* A batch of packets: reserved, committed, sealed peer by peer, and sent. */
 #include <errno.h>
 
 #include "sender.h"

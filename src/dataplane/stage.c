@@ -1,3 +1,4 @@
+/* Packets that wait for their peer's session. */
 #include <stdlib.h>
 
 #include "sender.h"

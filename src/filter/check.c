@@ -1,3 +1,4 @@
+/* The verdict on one packet. */
 #include "flow_key.h"
 #include "rules.h"
 

@@ -1,3 +1,4 @@
+/* What the connections of an HTTP server share, whichever version they speak. */
 #include <stdlib.h>
 
 #include "base/log.h"

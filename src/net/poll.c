@@ -1,3 +1,4 @@
+/* Descriptors that libuv knows nothing about (loop.h). */
 #include <errno.h>
 #include <stdlib.h>
 

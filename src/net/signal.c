@@ -1,3 +1,4 @@
+/* Signals (loop.h). */
 #include <stdlib.h>
 
 #include "loop_internal.h"

@@ -1,3 +1,4 @@
+/* Our addresses and the kernel's. */
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>

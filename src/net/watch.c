@@ -1,3 +1,4 @@
+/* Folders in which something changes (loop.h). */
 #include <stdlib.h>
 
 #include "loop_internal.h"

@@ -1,3 +1,4 @@
+/* Work on libuv's threads (loop.h). */
 #include <stdlib.h>
 
 #include "loop_internal.h"

@@ -1,3 +1,4 @@
+/* Preferences to JSON and back, by the table of fields. */
 #include "prefs_internal.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* The addresses a peer may be reached at, and which of two paths is better. */
 #include "path_internal.h"
 
 #include <stdlib.h>

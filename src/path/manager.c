@@ -1,3 +1,4 @@
+/* The engines of a path manager, joined and wired to its driver. */
 #include "path_internal.h"
 
 #include <stdlib.h>

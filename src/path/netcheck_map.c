@@ -1,3 +1,4 @@
+/* The relays a check measures, from the DERP map. */
 #include "netcheck_internal.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Peers: their disco keys, and the path announced for each. */
 #include "path_internal.h"
 
 #include <stdlib.h>

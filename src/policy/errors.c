@@ -1,3 +1,4 @@
+/* Every error of a policy, with its place in the text. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* DERP frames out of a stream of bytes. */
 #include "proto/derp.h"
 
 /* The longest payload this side takes of a type; UNKNOWN: skip it unseen. */

@@ -1,3 +1,4 @@
+/* Peers, and the indices by which their messages find them. */
 #include "tunnel_internal.h"
 
 #include <stdlib.h>
