@@ -60,6 +60,11 @@ struct cli_watch {
 enum err MUST_USE cli_watch_bus(struct cli *cli, unsigned mask, const struct cli_watch *watch, void *ctx,
         int64_t timeout_ns, struct diag *diag);
 
+/* printf() for what others may have named: control characters become '?', but for the
+ * breaks of lines; cells of a table are made with cli_cell(), where those go too. */
+void cli_say(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void cli_cell(char *out, size_t cap, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
 /* "weft: " and a sentence on stderr; returns 1, the exit status. */
 int cli_fail(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

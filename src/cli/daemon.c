@@ -40,7 +40,7 @@ static void check_version(struct cli *cli, const struct http_response *r)
         if (!version.len || slice_is(version, WEFT_VERSION) || cli->warned_version)
                 return;
         cli->warned_version = true;
-        fprintf(stderr, "Warning: client version \"%s\" != tailscaled server version \"%.*s\"\n", WEFT_VERSION,
+        cli_say(stderr, "Warning: client version \"%s\" != tailscaled server version \"%.*s\"\n", WEFT_VERSION,
                 SLICE_ARGS(version));
 }
 

@@ -41,7 +41,7 @@ static int print_text(const struct cli *cli, const struct status *st, const stru
         if (st->health.count) {
                 printf("\n# Health check:\n");
                 for (size_t i = 0; i < st->health.count; i++)
-                        printf("#     - %.*s\n", SLICE_ARGS(st->health.items[i]));
+                        cli_say(stdout, "#     - %.*s\n", SLICE_ARGS(st->health.items[i]));
         }
         return 0;
 }
@@ -51,7 +51,7 @@ static int print_why_not(const struct status *st)
         struct buf text = BUF_INIT(16 << 10);
 
         status_why_not(st, &text);
-        fputs(buf_cstr(&text), stdout);
+        cli_say(stdout, "%s", buf_cstr(&text));
         buf_fini(&text);
         return 1;
 }

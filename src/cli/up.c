@@ -282,12 +282,12 @@ static bool on_line(void *ctx, struct slice json)
         } else if (n.browse_to_url.len && u->json) {
                 print_event("AuthURL", n.browse_to_url, "NeedsLogin");
         } else if (n.browse_to_url.len) {
-                fprintf(stderr, "\nTo authenticate, visit:\n\n\t%.*s\n\n", SLICE_ARGS(n.browse_to_url));
+                cli_say(stderr, "\nTo authenticate, visit:\n\n\t%.*s\n\n", SLICE_ARGS(n.browse_to_url));
                 u->has_printed = true;
         }
         if (more && n.has_state && n.state == IPN_NEEDS_MACHINE_AUTH && !u->has_printed) {
                 struct slice url = prefs_control_url(&u->wanted);
-                fprintf(stderr, "\nTo approve your machine, visit (as admin):\n\n\t%.*s/admin\n\n", SLICE_ARGS(url));
+                cli_say(stderr, "\nTo approve your machine, visit (as admin):\n\n\t%.*s/admin\n\n", SLICE_ARGS(url));
                 u->has_printed = true;
         }
         bool is_new = !key_is_zero(&n.self_key) && !key_equal(&n.self_key, &u->st.self.key);

@@ -38,7 +38,7 @@ static int run_version(struct cli *cli, int argc, char **argv)
         if (json) {
                 print_version_json(st.version);
         } else if (daemon) {
-                printf("Client: %s\nDaemon: %.*s\n", WEFT_VERSION, SLICE_ARGS(st.version));
+                cli_say(stdout, "Client: %s\nDaemon: %.*s\n", WEFT_VERSION, SLICE_ARGS(st.version));
         } else {
                 printf("%s\n  long version: %s\n  capability version: %d\n", WEFT_VERSION, WEFT_VERSION, TAILCFG_CAPVER);
         }
