@@ -79,8 +79,9 @@ struct cli_verb {
 bool cli_flags(const struct cli *cli, const struct cli_verb *verb, struct flag *flags, size_t count, int argc,
         char **argv, int max_args, int *rest, int *status);
 
-/* Prints JSON anew with two spaces of indentation and a final newline. */
-enum err MUST_USE cli_print_json(FILE *out, struct slice json);
+/* Prints JSON anew with two spaces of indentation and a final newline; copy is
+ * json_copy(), or one that leaves something out. */
+enum err MUST_USE cli_print_json(FILE *out, struct slice json, void (*copy)(struct json_reader *r, struct json_writer *w));
 
 /* The address that the user's word means: an IP, or a node's name looked up in the
  * status (spec/node.md 2.5), or by DNS. is_self: one of ours. */

@@ -1,5 +1,6 @@
 /* `weft whois`: whose address is that (spec/node.md 2.5). */
 #include "cli.h"
+#include "json/copy.h"
 #include "proto/tailcfg_node.h"
 
 struct whois {
@@ -111,7 +112,7 @@ static int run_whois(struct cli *cli, int argc, char **argv)
         if (!cli_call(cli, "GET", path, (struct slice){ 0 }, &reply))
                 goto out;
         if (json)
-                status = cli_print_json(stdout, buf_slice(&reply.body)) == OK ? 0 : 1;
+                status = cli_print_json(stdout, buf_slice(&reply.body), json_copy) == OK ? 0 : 1;
         else if (decode(buf_slice(&reply.body), &arena, &w) == OK) {
                 print_whois(&w, &arena);
                 status = 0;

@@ -1,10 +1,11 @@
-/* The grammar of `weft status` (spec/node.md 2.4). */
+/* What `weft status` shows (spec/node.md 2.4). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "json/copy.h"
 #include "status_rows.h"
 
 #define MINUTE_NS (60 * INT64_C(1000000000))
@@ -99,12 +100,37 @@ static void peers_stand_by_name(void **state)
         arena_fini(&arena);
 }
 
+static void json_without_idle_peers(void **state)
+{
+        static const char all[] = "{\"Self\":{\"Active\":false},\"Peer\":{\"a\":{\"Active\":true,\"X\":[1,\"\\u00e9\"]},"
+                                  "\"b\":{\"Active\":false},\"c\":{},\"d\":null},\"User\":{}}";
+        struct arena arena = ARENA_INIT(1 << 20);
+        struct buf out = BUF_INIT(1 << 16);
+        struct json_reader r;
+        struct json_writer w;
+
+        (void)state;
+        json_reader_init(&r, slice_str(all), &arena);
+        json_writer_init(&w, &out, NULL);
+        status_copy_active(&r, &w);
+        assert_int_equal(json_finish(&r), OK);
+        assert_string_equal(buf_cstr(&out), "{\"Self\":{\"Active\":false},\"Peer\":{\"a\":{\"Active\":true,\"X\":[1,\"\xc3\xa9\"]}},\"User\":{}}");
+        buf_clear(&out);
+        json_reader_init(&r, SLICE_LIT("{\"Peer\":null}"), &arena);
+        json_writer_init(&w, &out, NULL);
+        status_copy_active(&r, &w);
+        assert_string_equal(buf_cstr(&out), "{\"Peer\":null}");
+        buf_fini(&out);
+        arena_fini(&arena);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_peer_in_each_state),
                 cmocka_unit_test(names_move_no_cursor),
                 cmocka_unit_test(peers_stand_by_name),
+                cmocka_unit_test(json_without_idle_peers),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
