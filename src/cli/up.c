@@ -1,9 +1,11 @@
 /* `weft up` and `weft login`: connect, and log in if that is needed (spec/node.md 2.2). */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "os/file.h"
 #include "settings.h"
 
 enum { UP_FLAGS = SETTING_COUNT + 16 };
@@ -321,19 +323,15 @@ static int watch(struct up *u)
 /* The key itself, or the file that holds it. */
 static bool read_auth_key(struct up *u)
 {
-        char text[512];
+        const char *path = u->auth_key + 5;
+        struct buf text = BUF_INIT(512);
 
         if (strncmp(u->auth_key, "file:", 5) != 0)
                 return true;
-        FILE *f = fopen(u->auth_key + 5, "r");
-        if (!f) {
-                u->status = cli_fail(u->cli, "cannot read the key file %s: %m", u->auth_key + 5);
-                return false;
-        }
-        size_t n = fread(text, 1, sizeof text, f);
-        fclose(f);
-        u->auth_key = arena_cstr(&u->arena, slice_trim(slice_make(text, n)));
-        explicit_bzero(text, sizeof text);
+        u->auth_key = file_read(path, &text) == OK ? arena_cstr(&u->arena, slice_trim(buf_slice(&text))) : NULL;
+        if (!u->auth_key)
+                u->status = cli_fail(u->cli, "cannot read the key file %s: %s", path, strerror(errno));
+        buf_wipe(&text);
         return u->auth_key != NULL;
 }
 

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "os/file.h"
+
 static const char backup_name[] = "resolv.pre-tailscale-backup.conf";
 
 enum { PATH_SPACE = 512, FILE_MAX = 64 << 10 };
@@ -47,23 +49,9 @@ static void beside(const char *name, char out[static PATH_SPACE])
         snprintf(out, PATH_SPACE, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, name);
 }
 
-static bool read_file(const char *path, struct buf *out)
-{
-        FILE *f = fopen(path, "re");
-        char piece[4096];
-        size_t n;
-
-        if (!f)
-                return false;
-        while ((n = fread(piece, 1, sizeof(piece), f)) > 0 && buf_status(out) == OK)
-                buf_append(out, piece, n);
-        fclose(f);
-        return buf_status(out) == OK;
-}
-
 static bool write_at(int fd, struct slice text)
 {
-        bool ok = fd >= 0 && write(fd, text.ptr, text.len) == (ssize_t)text.len && fsync(fd) == 0;
+        bool ok = fd >= 0 && file_write_fd(fd, text) == OK && fsync(fd) == 0;
 
         if (fd >= 0)
                 close(fd);
@@ -93,7 +81,7 @@ static bool is_marked(struct slice text, const char *mark)
 bool os_dns_is_ours(void)
 {
         struct buf text = BUF_INIT(FILE_MAX);
-        bool has = read_file(file_path(), &text) && is_marked(buf_slice(&text), OS_DNS_MARK);
+        bool has = file_read(file_path(), &text) == OK && is_marked(buf_slice(&text), OS_DNS_MARK);
 
         buf_fini(&text);
         return has;
@@ -105,11 +93,11 @@ void os_dns_read(struct buf *out)
         struct buf before = BUF_INIT(FILE_MAX);
 
         beside(backup_name, backup);
-        if (!read_file(file_path(), out))
+        if (file_read(file_path(), out) != OK)
                 buf_clear(out);
         if (!out->len || is_marked(buf_slice(out), OS_DNS_MARK)) { /* nothing: it may be changing just now */
                 buf_clear(out);
-                if (read_file(backup, &before))
+                if (file_read(backup, &before) == OK)
                         buf_append_slice(out, buf_slice(&before));
         }
         buf_fini(&before);
@@ -126,7 +114,7 @@ static bool keep_backup(void)
                 return true;
         beside(backup_name, backup);
         unlink(backup);
-        bool ok = link(file_path(), backup) == 0 || (read_file(file_path(), &text) && write_file(backup, buf_slice(&text)));
+        bool ok = link(file_path(), backup) == 0 || (file_read(file_path(), &text) == OK && write_file(backup, buf_slice(&text)));
         buf_fini(&text);
         return ok;
 }
@@ -143,7 +131,7 @@ void os_dns_cleanup(void)
         }
         if (rename(backup, file_path()) == 0)
                 return;
-        if (!read_file(backup, &text))
+        if (file_read(backup, &text) != OK)
                 buf_clear(&text);
         bool was_none = !text.len && unlink(file_path()) == 0;
         if (!was_none && write_file(file_path(), buf_slice(&text)))
@@ -165,7 +153,7 @@ enum os_dns_kind os_dns_detect(void)
 {
         struct buf text = BUF_INIT(FILE_MAX);
         bool resolved = is_link_to_resolved() ||
-                        (read_file(file_path(), &text) && is_marked(buf_slice(&text), "nameserver 127.0.0.53"));
+                        (file_read(file_path(), &text) == OK && is_marked(buf_slice(&text), "nameserver 127.0.0.53"));
 
         buf_fini(&text);
         return resolved ? OS_DNS_RESOLVED : OS_DNS_FILE;

@@ -11,42 +11,18 @@
 #include "base/text.h"
 #include "crypto/hash.h"
 #include "json/reader.h"
+#include "os/file.h"
 
 enum { FILE_BYTES_MAX = 64 << 10 };
-
-/* ---- Reading and writing whole files ------------------------------------ */
-
-static enum err read_fd(int fd, struct buf *out)
-{
-        for (;;) {
-                uint8_t piece[4096];
-                ssize_t n = read(fd, piece, sizeof(piece));
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n > 0)
-                        buf_append(out, piece, (size_t)n);
-                key_wipe(piece, sizeof(piece));
-                if (n < 0)
-                        return err_from_errno(errno);
-                if (n == 0 || buf_status(out) != OK)
-                        return buf_status(out);
-        }
-}
 
 /* what is for the sentence: "the key file". */
 static enum err read_file(const char *path, const char *what, struct buf *out, struct diag *d)
 {
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        enum err e = file_read(path, out);
 
-        if (fd < 0)
-                return diag_set(d, err_from_errno(errno), "cannot read %s %s: %s", what, path, strerror(errno));
-        enum err e = read_fd(fd, out);
-        close(fd);
-        if (e == ERR_LIMIT)
+        if (e != OK && errno == EFBIG)
                 return diag_set(d, e, "%s %s is longer than %d bytes: is it the right file?", what, path, FILE_BYTES_MAX);
-        if (e != OK)
-                return diag_set(d, e, "cannot read %s %s: %s", what, path, err_str(e));
-        return OK;
+        return e == OK ? OK : diag_set(d, e, "cannot read %s %s: %s", what, path, strerror(errno));
 }
 
 /* ---- The relay's key ---------------------------------------------------- */
@@ -83,7 +59,7 @@ static enum err key_read(int fd, const char *path, struct secret_key *key, struc
                 return diag_set(d, err_from_errno(errno), "cannot read the key file %s: %s", path, strerror(errno));
         if (st.st_mode & 077)
                 return diag_set(d, ERR_DENIED, "the key file %s can be read by others: run chmod 600 on it", path);
-        enum err e = read_fd(fd, &text);
+        enum err e = file_read_fd(fd, &text);
         if (e == OK)
                 e = key_parse_json(buf_slice(&text), key);
         buf_wipe(&text);
@@ -111,7 +87,7 @@ static enum err write_new_file(const char *path, const char *what, mode_t mode, 
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (fd < 0)
                 return diag_set(d, err_from_errno(errno), "cannot make %s %s: %s", what, path, strerror(errno));
-        bool is_written = write(fd, bytes.ptr, bytes.len) == (ssize_t)bytes.len && fsync(fd) == 0;
+        bool is_written = file_write_fd(fd, bytes) == OK && fsync(fd) == 0;
         int cause = errno;
         close(fd);
         if (is_written)

@@ -4,29 +4,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "config_internal.h"
+#include "os/file.h"
 
 enum { CONFIG_MAX = 1 << 20 };
 
 /* ERR_NOTFOUND if there is no such file. */
 static enum err read_file(const char *path, struct buf *out, struct diag *diag)
 {
-        FILE *f = fopen(path, "rbe");
-        uint8_t piece[4096];
-        size_t n;
+        enum err e = file_read(path, out);
 
-        if (!f)
-                return diag_set(diag,
-                        errno == ENOENT || errno == ENOTDIR ? ERR_NOTFOUND : err_from_errno(errno),
-                        "cannot read the config file %s: %s", path, strerror(errno));
-        while ((n = fread(piece, 1, sizeof(piece), f)) > 0)
-                buf_append(out, piece, n);
-        bool failed = ferror(f) != 0;
-        fclose(f);
-        if (failed || buf_status(out) != OK)
-                return diag_set(diag, ERR_SYS, "cannot read the config file %s: %s", path,
-                        failed ? strerror(errno) : "it is too large");
+        if (e != OK)
+                return diag_set(diag, errno == ENOTDIR ? ERR_NOTFOUND : e, "cannot read the config file %s: %s", path, strerror(errno));
         return OK;
 }
 

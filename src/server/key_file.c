@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/file.h"
 #include "serve.h"
 
 static enum err complain(const char *what, const char *path, struct diag *diag)
@@ -14,18 +15,6 @@ static enum err complain(const char *what, const char *path, struct diag *diag)
         return diag_set(diag, err_from_errno(errno),
                 "%s %s: %s; check that its folder exists and that this user may write there", what, path,
                 strerror(errno));
-}
-
-static enum err write_all(int fd, const char *text, size_t len)
-{
-        while (len) {
-                ssize_t n = write(fd, text, len);
-                if (n < 0)
-                        return ERR_SYS;
-                text += n;
-                len -= (size_t)n;
-        }
-        return fsync(fd) == 0 ? OK : ERR_SYS;
 }
 
 /* Written beside and renamed, so that a crash leaves no half key. */
@@ -47,10 +36,11 @@ static enum err create(
                 return complain(what, path, diag);
         key_generate(rng, out);
         secret_format(out, text);
-        enum err e = write_all(fd, text, strlen(text));
+        bool is_written = file_write_fd(fd, slice_str(text)) == OK && fsync(fd) == 0;
         key_wipe(text, sizeof(text));
-        if (close(fd) != 0 || e != OK || rename(temporary, path) != 0) {
-                e = complain(what, path, diag);
+        is_written = close(fd) == 0 && is_written;
+        if (!is_written || rename(temporary, path) != 0) {
+                enum err e = complain(what, path, diag);
                 unlink(temporary);
                 return e;
         }
@@ -60,17 +50,14 @@ static enum err create(
 enum err key_file_load(
         const char *what, const char *path, struct rng *rng, struct secret_key *out, struct diag *diag)
 {
-        char text[256];
+        struct buf text = BUF_INIT(256);
 
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
+        enum err e = file_read(path, &text);
+        if (e != OK && errno != EFBIG)
                 return errno == ENOENT ? create(what, path, rng, out, diag) : complain(what, path, diag);
-        ssize_t n = read(fd, text, sizeof(text));
-        close(fd);
-        if (n < 0)
-                return complain(what, path, diag);
-        enum err e = secret_parse(slice_trim(slice_make(text, (size_t)n)), out);
-        key_wipe(text, sizeof(text));
+        if (e == OK)
+                e = secret_parse(slice_trim(buf_slice(&text)), out);
+        buf_wipe(&text);
         if (e != OK)
                 return diag_set(diag, e,
                         "%s %s holds no key of the form privkey:<64 hex digits>; restore it from a backup",

@@ -1,10 +1,9 @@
 /* Files that the configuration names: read whole, and watched for changes. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "os/file.h"
 #include "serve.h"
 
 /* Editors and configuration tools write in several steps; they are over by then. */
@@ -12,21 +11,9 @@ enum { QUIET_MS = 200 };
 
 enum err serve_file_read(const char *key, const char *path, struct buf *out, struct diag *diag)
 {
-        uint8_t piece[16384];
-        size_t n;
-        FILE *f = fopen(path, "rbe");
+        enum err e = file_read(path, out);
 
-        if (!f)
-                return diag_set(diag, err_from_errno(errno), "%s: cannot read %s: %s", key, path, strerror(errno));
-        while (buf_status(out) == OK && (n = fread(piece, 1, sizeof(piece), f)) > 0)
-                buf_append(out, piece, n);
-        bool failed = ferror(f);
-        fclose(f);
-        if (failed)
-                return diag_set(diag, ERR_SYS, "%s: cannot read %s", key, path);
-        if (buf_status(out) != OK)
-                return diag_set(diag, ERR_LIMIT, "%s: %s is too long", key, path);
-        return OK;
+        return e == OK ? OK : diag_set(diag, e, "%s: cannot read %s: %s", key, path, strerror(errno));
 }
 
 static void quiet(struct timer *timer, const struct now *now)
