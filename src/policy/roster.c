@@ -277,69 +277,6 @@ static void leave_user(struct roster *r, struct node *n)
         free(u);
 }
 
-/* --- addresses ---------------------------------------------------------------------- */
-
-static int compare_holder(const struct holder *h, uint8_t family, ip_num num)
-{
-        if (h->family != family)
-                return h->family < family ? -1 : 1;
-        return h->num < num ? -1 : h->num > num;
-}
-
-static size_t place_of(const struct roster *r, uint8_t family, ip_num num)
-{
-        size_t lo = 0, hi = r->holders.count;
-
-        while (lo < hi) {
-                size_t mid = (lo + hi) / 2;
-                if (compare_holder(&((struct holder *)r->holders.items)[mid], family, num) < 0)
-                        lo = mid + 1;
-                else
-                        hi = mid;
-        }
-        return lo;
-}
-
-size_t roster_first_in(const struct roster *r, const struct ip_range *range)
-{
-        return place_of(r, range->family, range->first);
-}
-
-static bool hold(struct roster *r, const struct ip_addr *a, struct node *n)
-{
-        struct ip_prefix host = ip_host_prefix(*a);
-        struct ip_range range = ip_range_of(&host);
-
-        if (!ip_valid(a))
-                return true;
-        if (!heap_reserve(&r->holders, 1, sizeof(struct holder)))
-                return false;
-        size_t at = place_of(r, range.family, range.first);
-        struct holder *items = r->holders.items;
-        memmove(items + at + 1, items + at, (r->holders.count - at) * sizeof(*items));
-        items[at] = (struct holder){ range.family, range.first, n };
-        r->holders.count++;
-        return true;
-}
-
-static void release(struct roster *r, const struct ip_addr *a, struct node *n)
-{
-        struct ip_prefix host = ip_host_prefix(*a);
-        struct ip_range range = ip_range_of(&host);
-        struct holder *items = r->holders.items;
-
-        if (!ip_valid(a))
-                return;
-        for (size_t at = place_of(r, range.family, range.first);
-                at < r->holders.count && compare_holder(&items[at], range.family, range.first) == 0; at++) {
-                if (items[at].node != n)
-                        continue;
-                r->holders.count--;
-                memmove(items + at, items + at + 1, (r->holders.count - at) * sizeof(*items));
-                return;
-        }
-}
-
 /* --- routes -------------------------------------------------------------------------- */
 
 static size_t place_of_route(const struct roster *r, const struct ip_prefix *p)
@@ -412,8 +349,9 @@ enum err roster_add(struct roster *r, struct node *n, uint64_t clock)
         r->node_count++;
         r->exit_count += n->is_exit;
         r->outside_count += is_outside(n);
-        bool ok = table_put(&r->by_id, id_key(&n->n.id), n, NULL) == OK && join_user(r, n) &&
-                  hold(r, &n->n.ipv4, n) && hold(r, &n->n.ipv6, n);
+        holder_put(&r->holders, &n->v4, &n->n.ipv4, n);
+        holder_put(&r->holders, &n->v6, &n->n.ipv6, n);
+        bool ok = table_put(&r->by_id, id_key(&n->n.id), n, NULL) == OK && join_user(r, n);
         for (size_t i = 0; ok && i < n->route_count; i++)
                 ok = serve(r, &n->routes[i], n, clock);
         if (ok)
@@ -426,8 +364,8 @@ void roster_remove(struct roster *r, struct node *n, uint64_t clock)
 {
         table_remove(&r->by_id, id_key(&n->n.id));
         leave_user(r, n);
-        release(r, &n->n.ipv4, n);
-        release(r, &n->n.ipv6, n);
+        holder_take(&r->holders, &n->v4);
+        holder_take(&r->holders, &n->v6);
         for (size_t i = 0; i < n->route_count; i++)
                 unserve(r, &n->routes[i], n, clock);
         r->node_count--;
@@ -447,7 +385,6 @@ void roster_fini(struct roster *r)
         }
         free(r->slots.items);
         free(r->free_slots.items);
-        free(r->holders.items);
         free(r->served.items);
         table_fini(&r->by_id);
         table_fini(&r->by_user);

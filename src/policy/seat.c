@@ -67,24 +67,31 @@ static void collect_address(struct plan *pl, const struct ip_addr *a)
                 collect(pl, *s);
 }
 
+struct reach {
+        struct plan *pl;
+        bool is_any;
+};
+
+static void collect_holder(void *ctx, struct node *n)
+{
+        struct reach *reach = ctx;
+
+        collect_live(reach->pl, n);
+        reach->is_any = true;
+}
+
 /* True if the route reaches addresses of nodes. */
 static bool collect_route(struct plan *pl, const struct ip_prefix *route)
 {
         struct ip_range range = ip_range_of(route);
-        const struct holder *h = pl->roster->holders.items;
-        bool is_odd = false;
+        struct reach reach = { pl, false };
 
         literals_overlapping(pl, &range, collect, pl);
         VEC_EACH(struct selector *, s, &pl->fixed)
         if ((*s)->takes_routes || ipset_overlaps_range(&(*s)->set, &range))
                 collect(pl, *s);
-        for (size_t i = roster_first_in(pl->roster, &range); i < pl->roster->holders.count; i++) {
-                if (h[i].family != range.family || h[i].num > range.last)
-                        break;
-                collect_live(pl, h[i].node);
-                is_odd = true;
-        }
-        return is_odd;
+        holders_in(pl->roster->holders, &range, collect_holder, &reach);
+        return reach.is_any;
 }
 
 /* --- bits --------------------------------------------------------------------------------- */
@@ -272,21 +279,30 @@ enum err seat_node(struct plan *pl, struct node *n)
         return e;
 }
 
+struct shared {
+        struct plan *pl;
+        const struct node *but;
+        const struct ip_addr *addr;
+};
+
+static void keep_for(void *ctx, struct node *n)
+{
+        const struct shared *s = ctx;
+        const struct seat *seat = n->slot < s->pl->seats.count ? plan_seat(s->pl, n) : NULL;
+
+        for (size_t i = 0; n != s->but && seat && seat->class && i < seat->own_count; i++)
+                if (seat->selectors[i]->is_live && !live_add(s->pl, seat->selectors[i], s->addr))
+                        s->pl->arena.failed = true;
+}
+
 /* Addresses are to be of one node only; while they move from one to another, they may
  * be of two, and the other keeps them. */
 static void keep_shared(struct plan *pl, const struct node *n, const struct ip_addr *a)
 {
         struct ip_range r = addr_range(a);
-        const struct holder *h = pl->roster->holders.items;
 
-        for (size_t i = roster_first_in(pl->roster, &r); ip_valid(a) && i < pl->roster->holders.count; i++) {
-                if (h[i].family != r.family || h[i].num != r.first)
-                        return;
-                const struct seat *seat = h[i].node->slot < pl->seats.count ? plan_seat(pl, h[i].node) : NULL;
-                for (size_t j = 0; h[i].node != n && seat && seat->class && j < seat->own_count; j++)
-                        if (seat->selectors[j]->is_live && !live_add(pl, seat->selectors[j], a))
-                                pl->arena.failed = true;
-        }
+        if (ip_valid(a))
+                holders_in(pl->roster->holders, &r, keep_for, &(struct shared){ pl, n, a });
 }
 
 void unseat_node(struct plan *pl, struct node *n)

@@ -29,6 +29,15 @@ struct heap_vec {
 /* Makes room for n more items. */
 bool heap_reserve(struct heap_vec *v, size_t n, size_t size);
 
+/* An address and whose it is, in a tree (holders.c). */
+struct holder {
+        uint8_t family;
+        ip_num num;
+        struct node *node; /* NULL: not in the tree */
+        struct holder *left, *right;
+        uint64_t rank;
+};
+
 struct node {
         struct policy_node n; /* owns what it points to: one allocation */
         uint32_t slot;
@@ -37,18 +46,12 @@ struct node {
         struct ip_prefix *routes; /* these */
         struct user_nodes *user;  /* of an untagged node with a user */
         unsigned touched;         /* enum policy_touch */
+        struct holder v4, v6;
 };
 
 struct user_nodes {
         int64_t user_id;
         struct heap_vec nodes; /* struct node *, by id */
-};
-
-/* An address and whose it is. */
-struct holder {
-        uint8_t family;
-        ip_num num;
-        struct node *node;
 };
 
 /* An approved route that is no exit route, and the nodes that have it. */
@@ -69,7 +72,7 @@ struct roster {
         struct heap_vec free_slots;
         size_t node_count;
         struct table by_id, by_user; /* struct node, struct user_nodes */
-        struct heap_vec holders;     /* struct holder, sorted */
+        struct holder *holders;      /* the root */
         struct heap_vec served;      /* struct served, sorted */
         uint64_t served_changed;     /* clock of the last change of the set of routes */
         size_t exit_count;           /* nodes with an exit route */
@@ -95,11 +98,16 @@ struct node *roster_slot(const struct roster *r, size_t slot);
 /* ERR_NOMEM: nothing was added. */
 enum err MUST_USE roster_add(struct roster *r, struct node *n, uint64_t clock);
 void roster_remove(struct roster *r, struct node *n, uint64_t clock);
-/* The first holder of an address in the range; its place. */
-size_t roster_first_in(const struct roster *r, const struct ip_range *range);
 
 /* NULL if no node has the route. */
 const struct served *roster_served(const struct roster *r, const struct ip_prefix *p);
+
+/* holders.c. Putting does nothing with no address, taking nothing with one that is not in. */
+void holder_put(struct holder **root, struct holder *h, const struct ip_addr *addr, struct node *n);
+void holder_take(struct holder **root, struct holder *h);
+/* Visits the nodes that have an address in the range, in its order. */
+void holders_in(const struct holder *root, const struct ip_range *range,
+        void (*visit)(void *ctx, struct node *n), void *ctx);
 
 bool is_exit_route(const struct ip_prefix *p);
 static inline bool is_tagged(const struct node *n) { return n->n.tag_count != 0; }
