@@ -216,7 +216,7 @@ static void print_json(FILE *f, const struct aead_cost *aead, size_t n, const st
 
 int main(int argc, char **argv)
 {
-        struct aead_cost aead[3];
+        struct aead_cost aead[4];
         struct handshake_cost handshake;
         size_t n = 0;
         FILE *json = NULL;
@@ -238,6 +238,7 @@ int main(int argc, char **argv)
         measure_one_shot(&aead[n++]);
         n += measure_bulk(BULK_OPENSSL, &aead[n]);
         n += measure_bulk(BULK_IPSEC_MB, &aead[n]);
+        n += measure_bulk(BULK_WIDE, &aead[n]);
         measure_handshake(&handshake);
         print_table(aead, n, &handshake);
         if (json) {

@@ -8,14 +8,17 @@ enum { HEAVY_BATCH = 8, HEAVY_BATCHES = 64 };
 
 struct bulk {
         enum bulk_choice choice;
-        struct bulk_ipsec_mb *mb; /* NULL: OpenSSL does the work */
+        struct bulk_wide *wide;   /* does the work if there; */
+        struct bulk_ipsec_mb *mb; /* else this; both NULL: OpenSSL */
         unsigned heavy_batches;   /* seen so far, while this may still change that */
 };
 
 static void run(struct bulk *b, struct bulk_key *k, enum bulk_direction dir, struct bulk_packet *packets,
         size_t n)
 {
-        if (b->mb)
+        if (b->wide)
+                bulk_wide_run(b->wide, k, dir, packets, n);
+        else if (b->mb)
                 bulk_ipsec_mb_run(b->mb, k, dir, packets, n);
         else
                 bulk_openssl_run(k, dir, packets, n);
@@ -29,34 +32,46 @@ static bool self_test(struct bulk *b)
 {
         static const char text[] = "Ladies and Gentlemen of the class of '99: If I could offer you only "
                                    "one tip for the future, sunscreen would be it.";
-        enum { LEN = sizeof text - 1 };
+        enum { LEN = sizeof text - 1, COUNT = 21, SPOILT = 7 };
         struct shared_key key;
         struct bulk_key sealing, opening;
-        struct bulk_packet packets[3];
-        uint8_t buf[3][LEN + AEAD_TAG_LEN], want[LEN + AEAD_TAG_LEN], nonce[AEAD_NONCE_LEN];
+        struct bulk_packet packets[COUNT];
+        uint8_t buf[COUNT][LEN + AEAD_TAG_LEN], want[LEN + AEAD_TAG_LEN], nonce[AEAD_NONCE_LEN];
         bool passed = true;
 
         for (size_t i = 0; i < KEY_LEN; i++)
                 key.b[i] = (uint8_t)(0x80 + i);
         bulk_key_init(&sealing, &key);
         bulk_key_init(&opening, &key);
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < COUNT; i++) { /* a few whole ones, then shorter and shorter */
                 memcpy(buf[i], text, LEN);
-                packets[i] = (struct bulk_packet){ buf[i], LEN, UINT64_C(0x0706050403020100) + i, false };
+                packets[i] = (struct bulk_packet){ buf[i], i < 10 ? LEN : LEN - 11 * (i - 10),
+                        UINT64_C(0x0706050403020100) + i, false };
         }
-        run(b, &sealing, BULK_SEAL, packets, 3);
-        for (size_t i = 0; i < 3; i++) {
+        run(b, &sealing, BULK_SEAL, packets, COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
                 bulk_nonce(packets[i].counter, nonce);
-                aead_seal(&key, nonce, (struct slice){ 0 }, slice_make(text, LEN), want);
-                passed &= packets[i].is_ok && memcmp(buf[i], want, sizeof want) == 0;
+                aead_seal(&key, nonce, (struct slice){ 0 }, slice_make(text, packets[i].len), want);
+                passed &= packets[i].is_ok && memcmp(buf[i], want, packets[i].len + AEAD_TAG_LEN) == 0;
         }
-        buf[1][LEN] ^= 1; /* the tag of the one in the middle */
-        run(b, &opening, BULK_OPEN, packets, 3);
-        passed &= packets[0].is_ok && !packets[1].is_ok && packets[2].is_ok &&
-                memcmp(buf[0], text, LEN) == 0 && memcmp(buf[2], text, LEN) == 0;
+        buf[SPOILT][LEN] ^= 1; /* a tag */
+        run(b, &opening, BULK_OPEN, packets, COUNT);
+        for (size_t i = 0; i < COUNT; i++)
+                passed &= i == SPOILT ? !packets[i].is_ok :
+                                        packets[i].is_ok && memcmp(buf[i], text, packets[i].len) == 0;
         bulk_key_fini(&sealing);
         bulk_key_fini(&opening);
         return passed;
+}
+
+static bool use_wide(struct bulk *b)
+{
+        b->wide = bulk_wide_new();
+        if (b->wide && self_test(b))
+                return true;
+        bulk_wide_free(b->wide);
+        b->wide = NULL;
+        return false;
 }
 
 /* Goes over to libipsec-mb if it is there and right; else stays with OpenSSL. */
@@ -70,6 +85,21 @@ static bool use_ipsec_mb(struct bulk *b)
         return false;
 }
 
+static bool use(struct bulk *b)
+{
+        switch (b->choice) {
+        case BULK_AUTO:
+                return use_wide(b) || self_test(b);
+        case BULK_OPENSSL:
+                return self_test(b);
+        case BULK_IPSEC_MB:
+                return use_ipsec_mb(b);
+        case BULK_WIDE:
+                return use_wide(b);
+        }
+        return false;
+}
+
 struct bulk *bulk_new(enum bulk_choice choice)
 {
         struct bulk *b = calloc(1, sizeof *b);
@@ -77,7 +107,7 @@ struct bulk *bulk_new(enum bulk_choice choice)
         if (!b)
                 return NULL;
         b->choice = choice;
-        if (choice == BULK_IPSEC_MB ? use_ipsec_mb(b) : self_test(b))
+        if (use(b))
                 return b;
         bulk_free(b);
         return NULL;
@@ -87,12 +117,15 @@ void bulk_free(struct bulk *b)
 {
         if (!b)
                 return;
+        bulk_wide_free(b->wide);
         bulk_ipsec_mb_free(b->mb);
         free(b);
 }
 
 const char *bulk_name(const struct bulk *b)
 {
+        if (b->wide)
+                return bulk_wide_name(b->wide);
         return b->mb ? "ipsec-mb" : "openssl";
 }
 
@@ -109,7 +142,7 @@ void bulk_key_fini(struct bulk_key *k)
 
 static void note_batch(struct bulk *b, size_t n)
 {
-        if (n < HEAVY_BATCH || b->choice != BULK_AUTO || b->heavy_batches == HEAVY_BATCHES)
+        if (n < HEAVY_BATCH || b->choice != BULK_AUTO || b->wide || b->heavy_batches == HEAVY_BATCHES)
                 return;
         if (++b->heavy_batches == HEAVY_BATCHES)
                 use_ipsec_mb(b);
