@@ -46,7 +46,7 @@ static void must(bool ok, const char *what)
         exit(1);
 }
 
-/* --- the policies; another variant has one rule changed ------------------------------ */
+/* ---- the policies; another variant has one rule changed ------------------------------ */
 
 static void write_allow_all(struct buf *out, unsigned variant)
 {
@@ -96,7 +96,7 @@ enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
 static const unsigned sizes[] = { 100, 1000, 10000 };
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
-/* --- one tailnet ------------------------------------------------------------------------ */
+/* ---- one tailnet ------------------------------------------------------------------------ */
 
 static struct policy_user *make_users(struct arena *a)
 {
@@ -261,7 +261,7 @@ static struct cost measure_apart(const struct shape *shape, unsigned n)
         return cost;
 }
 
-/* --- several processes, and the middle of what they measured --------------------------- */
+/* ---- several processes, and the middle of what they measured --------------------------- */
 
 static const size_t times[] = { offsetof(struct cost, cold_ms), offsetof(struct cost, added_ms),
         offsetof(struct cost, told_ms), offsetof(struct cost, removed_ms), offsetof(struct cost, rule_ms) };
@@ -293,7 +293,7 @@ static struct cost measure_often(const struct shape *shape, unsigned n)
         return middle;
 }
 
-/* --- telling ------------------------------------------------------------------------------ */
+/* ---- telling ------------------------------------------------------------------------------ */
 
 struct mark {
         char what[80];

@@ -148,7 +148,7 @@ static void check_fini(struct check *c)
         net_udp_close(c->v6);
 }
 
-/* -- the report -- */
+/* ---- the report ---- */
 
 static void print_family(const char *name, bool works, const struct ip_port *global)
 {

@@ -74,7 +74,7 @@ size_t settings_flags(struct settings *s, unsigned verb, struct flag *flags, enu
         return n;
 }
 
-/* -- lists -- */
+/* ---- lists ---- */
 
 static bool is_default_route(struct slice route)
 {
@@ -152,7 +152,7 @@ static enum err set_tags(struct prefs *p, const char *list, struct diag *diag)
         return prefs_set_list(p, &p->advertise_tags, items, n);
 }
 
-/* -- the peer relay -- */
+/* ---- the peer relay ---- */
 
 enum { RELAY_ENDPOINTS_MAX = 64 };
 
@@ -194,7 +194,7 @@ static enum err set_relay_endpoints(struct prefs *p, const char *list, struct di
         return prefs_set_list(p, &p->relay_endpoints, items, kept);
 }
 
-/* -- exit nodes -- */
+/* ---- exit nodes ---- */
 
 static const struct status_peer *find_exit_node(const struct status *st, struct slice name)
 {
@@ -249,7 +249,7 @@ static void put_exit_node(const struct prefs *p, const struct status *st, struct
                 buf_append_slice(out, p->exit_node_id);
 }
 
-/* -- one setting -- */
+/* ---- one setting ---- */
 
 static bool *bool_field(struct prefs *p, enum setting id)
 {

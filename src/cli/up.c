@@ -63,7 +63,7 @@ static bool is_given(const struct up *u, enum setting id)
         return false;
 }
 
-/* -- the preferences that the flags ask for -- */
+/* ---- the preferences that the flags ask for ---- */
 
 /* given: the fields of the flags that were given; all: of every flag. */
 static bool make_wanted(struct up *u, uint64_t *given, uint64_t *all)
@@ -146,7 +146,7 @@ static bool would_revert(struct up *u)
         return reverts;
 }
 
-/* -- asking the daemon -- */
+/* ---- asking the daemon ---- */
 
 static bool patch_prefs(struct up *u, uint64_t mask)
 {
@@ -218,7 +218,7 @@ static bool start_backend(struct up *u)
         return ok;
 }
 
-/* -- what happens then -- */
+/* ---- what happens then ---- */
 
 static void print_event(const char *name, struct slice value, const char *state)
 {

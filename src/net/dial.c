@@ -90,7 +90,7 @@ static void finish(struct net_dial *d, enum err e, const char *why)
         done(ctx, e, s, &diag);
 }
 
-/* -- TLS -- */
+/* ---- TLS ---- */
 
 static void tls_open(struct net_stream *s, void *ctx)
 {
@@ -124,7 +124,7 @@ static void start_tls(struct net_dial *d)
                 net_stream_set_handler(d->stream, &handler, d);
 }
 
-/* -- the proxy -- */
+/* ---- the proxy ---- */
 
 static void proxy_data(struct net_stream *s, void *ctx, struct slice data)
 {
@@ -173,7 +173,7 @@ static void start_proxy(struct net_dial *d)
                 net_stream_set_handler(d->stream, &handler, d);
 }
 
-/* -- the race -- */
+/* ---- the race ---- */
 
 static void next_attempt(struct net_dial *d);
 
@@ -323,7 +323,7 @@ static void on_resolved(
         next_attempt(d);
 }
 
-/* -- the beginning -- */
+/* ---- the beginning ---- */
 
 static void on_begin(struct net_task *task)
 {

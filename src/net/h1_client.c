@@ -32,7 +32,7 @@ void h1_write_request(struct buf *out, const char *method, const char *target, c
         buf_append_str(out, "\r\n");
 }
 
-/* -- the response -- */
+/* ---- the response ---- */
 
 static struct h1_client *owner(http_parser *p)
 {
@@ -114,7 +114,7 @@ static void parse(struct h1_client *h, struct slice bytes)
                 client_end(&h->base, ERR_FORMAT, "the answer is not HTTP");
 }
 
-/* -- requests -- */
+/* ---- requests ---- */
 
 static void send_next(struct h1_client *h)
 {

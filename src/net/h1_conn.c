@@ -21,7 +21,7 @@ enum {
 
 static void feed(struct h1_conn *c, struct slice data);
 
-/* -- the parser's callbacks -- */
+/* ---- the parser's callbacks ---- */
 
 static int refuse_in_callback(struct h1_conn *c, unsigned status)
 {
@@ -90,7 +90,7 @@ static const http_parser_settings settings = {
         .on_message_complete = on_message_done,
 };
 
-/* -- endings -- */
+/* ---- endings ---- */
 
 static void free_exchange(struct h1_conn *c)
 {
@@ -145,7 +145,7 @@ static void destroy(struct h1_conn *c)
         free(c);
 }
 
-/* -- one request -- */
+/* ---- one request ---- */
 
 static void begin_request(struct h1_conn *c)
 {
@@ -330,7 +330,7 @@ static void run_task(struct net_task *task)
                 next_request(c);
 }
 
-/* -- the timer -- */
+/* ---- the timer ---- */
 
 static void on_time(struct timer *t, const struct now *now)
 {
@@ -387,7 +387,7 @@ void h1_arm(struct h1_conn *c)
         net_timer_start(c->base.srv->loop, &c->timer, ms);
 }
 
-/* -- the stream -- */
+/* ---- the stream ---- */
 
 /* TLS has agreed on HTTP/2: the connection changes hands before its first request. */
 static void change_to_h2(struct h1_conn *c)

@@ -25,7 +25,7 @@ static struct h2_client *of(struct http_client *c)
         return container_of(c, struct h2_client, base);
 }
 
-/* -- sending -- */
+/* ---- sending ---- */
 
 /* One call at a time, from the start: its user may end any of the others. */
 static void tell_writable(struct h2_client *h)
@@ -177,7 +177,7 @@ static void h2_destroy(struct http_client *c)
 
 static const struct http_client_ops h2_ops = { h2_start, h2_resume_body, h2_pause, h2_cancel, h2_destroy };
 
-/* -- receiving -- */
+/* ---- receiving ---- */
 
 static struct http_call *call_of(nghttp2_session *session, int32_t stream_id)
 {

@@ -23,7 +23,7 @@ static struct h2_conn *conn_of(struct http_conn *c)
         return container_of(c, struct h2_conn, base);
 }
 
-/* -- ends -- */
+/* ---- ends ---- */
 
 static void exchange_free(struct h2_exchange *e, struct net_loop *loop)
 {
@@ -87,7 +87,7 @@ static void kill_op(struct http_conn *c)
 
 static const struct http_conn_ops conn_ops = { kill_op };
 
-/* -- sending -- */
+/* ---- sending ---- */
 
 static void tell_writable(struct h2_conn *c)
 {
@@ -141,7 +141,7 @@ void h2_reset(struct h2_exchange *e, uint32_t code)
         h2_send_soon(e->conn);
 }
 
-/* -- the request -- */
+/* ---- the request ---- */
 
 static void on_patience(struct timer *t, const struct now *now)
 {
@@ -294,7 +294,7 @@ static int on_close(nghttp2_session *session, int32_t stream_id, uint32_t code, 
         return still(c);
 }
 
-/* -- the connection -- */
+/* ---- the connection ---- */
 
 static void on_stream_data(struct net_stream *s, void *ctx, struct slice data)
 {

@@ -63,7 +63,7 @@ unsigned http_client_calls(const struct http_client *c)
         return c->call_count;
 }
 
-/* -- calls -- */
+/* ---- calls ---- */
 
 static enum err copy_ask(struct http_call *call, const struct http_ask *ask)
 {
@@ -155,7 +155,7 @@ void http_call_cancel(struct http_call *call)
         call_free(call);
 }
 
-/* -- events -- */
+/* ---- events ---- */
 
 struct slice http_response_header(const struct http_response *r, const char *name)
 {

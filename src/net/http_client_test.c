@@ -184,7 +184,7 @@ static void refuses_fields_that_would_split_the_request(void **state)
         rig_down(&r);
 }
 
-/* -- upgrades -- */
+/* ---- upgrades ---- */
 
 struct upgraded {
         unsigned calls, status;
@@ -266,7 +266,7 @@ static void a_refused_upgrade_names_the_status(void **state)
         recorder_fini(&server);
 }
 
-/* -- fetching -- */
+/* ---- fetching ---- */
 
 static void serve(struct net_stream *s, void *ctx, struct slice data)
 {

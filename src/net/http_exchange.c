@@ -103,7 +103,7 @@ void exchange_writable(struct http_exchange *x)
                 x->watch->on_writable(x->watch_ctx, x);
 }
 
-/* -- the request -- */
+/* ---- the request ---- */
 
 const struct http_request *http_request(const struct http_exchange *x)
 {
@@ -206,7 +206,7 @@ struct ip_addr http_client_ip(const struct http_exchange *x, const struct ip_pre
         return forwarded_for(x, trusted, count, &told) ? told : peer;
 }
 
-/* -- the answer -- */
+/* ---- the answer ---- */
 
 void http_add_header(struct http_exchange *x, const char *name, struct slice value)
 {

@@ -71,7 +71,7 @@ enum err net_err_from_uv(int uv_status)
         return e == ERR_CLOSED || e == OK ? ERR_SYS : e;
 }
 
-/* -- deferred and posted tasks -- */
+/* ---- deferred and posted tasks ---- */
 
 static void on_idle(uv_idle_t *idle)
 {
@@ -146,7 +146,7 @@ static void on_async(uv_async_t *async)
                 uv_stop(&loop->uv);
 }
 
-/* -- timers -- */
+/* ---- timers ---- */
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -191,7 +191,7 @@ void net_timer_stop(struct net_loop *loop, struct timer *t)
         timer_cancel(&loop->timers, t);
 }
 
-/* -- the round -- */
+/* ---- the round ---- */
 
 static void on_prepare(uv_prepare_t *prepare)
 {

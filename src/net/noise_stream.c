@@ -46,7 +46,7 @@ static struct noise_stream *of(const struct net_stream *s)
         return container_of(s, struct noise_stream, base);
 }
 
-/* -- writing -- */
+/* ---- writing ---- */
 
 static void flush(struct noise_stream *n)
 {
@@ -117,7 +117,7 @@ static void noise_shutdown(struct net_stream *s)
         flush(of(s));
 }
 
-/* -- the handshake's end -- */
+/* ---- the handshake's end ---- */
 
 static void opened(struct noise_stream *n)
 {
@@ -196,7 +196,7 @@ static void take_early(struct noise_stream *n, struct slice plain)
                 buf_clear(&n->early);
 }
 
-/* -- reading -- */
+/* ---- reading ---- */
 
 static void tell_lower_end(struct noise_stream *n)
 {

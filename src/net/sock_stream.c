@@ -45,7 +45,7 @@ static struct sock_stream *of(const struct net_stream *s)
         return container_of(s, struct sock_stream, base);
 }
 
-/* -- reading -- */
+/* ---- reading ---- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
@@ -80,7 +80,7 @@ static void sock_set_reading(struct net_stream *base, bool on)
                 net_stream_emit_end(base, net_err_from_uv(status), "%s", uv_strerror(status));
 }
 
-/* -- writing -- */
+/* ---- writing ---- */
 
 static void broken(struct sock_stream *s, int status)
 {
@@ -210,7 +210,7 @@ static void sock_shutdown(struct net_stream *base)
         net_loop_defer(base->loop, &s->flush);
 }
 
-/* -- facts -- */
+/* ---- facts ---- */
 
 static void sock_peer(const struct net_stream *base, struct ip_port *out)
 {
@@ -232,7 +232,7 @@ static void sock_local(const struct net_stream *base, struct ip_port *out)
                 (void)sockaddr_to_ip(&ss, out);
 }
 
-/* -- life -- */
+/* ---- life ---- */
 
 void conn_count_release(struct conn_count *count)
 {

@@ -35,7 +35,7 @@ struct world {
         struct diag diag;
 };
 
-/* -- the server -- */
+/* ---- the server ---- */
 
 static void on_inner(void *ctx, struct http_exchange *x)
 {
@@ -128,7 +128,7 @@ static int teardown(void **state)
         return 0;
 }
 
-/* -- the client -- */
+/* ---- the client ---- */
 
 static void on_dialed(void *ctx, enum err e, struct net_stream *s, const struct diag *d)
 {
@@ -280,7 +280,7 @@ static void a_relay_may_answer_without_a_head(void **state)
         recorder_fini(&r);
 }
 
-/* -- other people's clients -- */
+/* ---- other people's clients ---- */
 
 struct command {
         char line[512];

@@ -82,7 +82,7 @@ void net_stream_set_handler(struct net_stream *s, const struct net_stream_handle
         schedule(s);
 }
 
-/* -- events -- */
+/* ---- events ---- */
 
 static void tell_open(struct net_stream *s)
 {
@@ -199,7 +199,7 @@ void net_stream_emit_drained(struct net_stream *s)
                 s->handler->on_writable(s, s->ctx);
 }
 
-/* -- writing -- */
+/* ---- writing ---- */
 
 enum err net_stream_writev(struct net_stream *s, const struct slice *pieces, size_t n)
 {
@@ -251,7 +251,7 @@ void net_stream_shutdown(struct net_stream *s)
         s->ops->shutdown(s);
 }
 
-/* -- reading -- */
+/* ---- reading ---- */
 
 void net_stream_pause(struct net_stream *s)
 {
@@ -311,7 +311,7 @@ void net_stream_set_idle_timeout(struct net_stream *s, uint64_t ms)
                 net_timer_stop(s->loop, &s->idle);
 }
 
-/* -- the end -- */
+/* ---- the end ---- */
 
 void net_stream_close(struct net_stream *s)
 {
@@ -371,7 +371,7 @@ void net_stream_close_soon(struct net_stream *s)
         linger_step(s);
 }
 
-/* -- facts -- */
+/* ---- facts ---- */
 
 struct net_loop *net_stream_loop(const struct net_stream *s)
 {

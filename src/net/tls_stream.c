@@ -364,7 +364,7 @@ enum err tls_stream_new(
         return OK;
 }
 
-/* -- facts -- */
+/* ---- facts ---- */
 
 static const struct tls_stream *nearest(const struct net_stream *s)
 {

@@ -42,7 +42,7 @@ static struct ws_stream *of(const struct net_stream *s)
         return container_of(s, struct ws_stream, base);
 }
 
-/* -- sending -- */
+/* ---- sending ---- */
 
 static void flush(struct ws_stream *w)
 {
@@ -119,7 +119,7 @@ static void ws_shutdown(struct net_stream *s)
         say_close(of(s), WSLAY_CODE_NORMAL_CLOSURE, "");
 }
 
-/* -- receiving -- */
+/* ---- receiving ---- */
 
 static ssize_t on_recv(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, int flags, void *user)
 {
@@ -278,7 +278,7 @@ void ws_close(struct net_stream *s, unsigned code, const char *reason)
         net_stream_close_soon(s);
 }
 
-/* -- handshakes -- */
+/* ---- handshakes ---- */
 
 static void accept_text(struct slice key, char out[static ACCEPT_TEXT + 1])
 {

@@ -59,7 +59,7 @@ bool plan_may_approve(const struct plan *pl, const struct node *n, const struct 
         return false;
 }
 
-/* --- who may own a tag ----------------------------------------------------------------- */
+/* ---- who may own a tag ----------------------------------------------------------------- */
 
 static bool is_user(const struct plan *pl, const struct policy_user *u, struct slice token)
 {

@@ -91,7 +91,7 @@ void class_leave(struct plan *pl, struct node *n, struct seat *seat)
                 drop_class(pl, c);
 }
 
-/* --- who sees whom --------------------------------------------------------------------- */
+/* ---- who sees whom --------------------------------------------------------------------- */
 
 static bool meet(const struct plan *pl, const struct class *a, const struct class *b)
 {

@@ -5,7 +5,7 @@
 
 #include "filter_internal.h"
 
-/* --- which of the rules that say the same of their sources comes first ----------------- */
+/* ---- which of the rules that say the same of their sources comes first ----------------- */
 
 struct leader {
         uint64_t digest;
@@ -65,7 +65,7 @@ static enum err find_leaders(struct plan *pl)
         return OK;
 }
 
-/* --- groups: rules of the result ---------------------------------------------------------- */
+/* ---- groups: rules of the result ---------------------------------------------------------- */
 
 /* Places of rules in order: behind rule i of everybody there is room for those that
  * only some nodes have. */
@@ -114,7 +114,7 @@ uint64_t filter_place(const struct filter_build *f, uint64_t digest, int proto, 
         return l && place_of(l->at) < place ? place_of(l->at) : place;
 }
 
-/* --- destinations ----------------------------------------------------------------------------- */
+/* ---- destinations ----------------------------------------------------------------------------- */
 
 void filter_push_dst(
         struct filter_build *f, struct group *g, struct slice text, const struct port_range *ports)
@@ -203,7 +203,7 @@ static void keep_ip(struct filter_build *f, const struct rule *r)
         }
 }
 
-/* --- capabilities --------------------------------------------------------------------------------- */
+/* ---- capabilities --------------------------------------------------------------------------------- */
 
 static void push_prefix(struct vec *v, struct arena *a, const struct ip_prefix *p)
 {
@@ -259,7 +259,7 @@ static void keep_caps(struct filter_build *f, const struct rule *r)
         filter_keep_caps(f, g, &d->selector->set, d->selector->is_live, r->caps, r->cap_count);
 }
 
-/* --- the result ------------------------------------------------------------------------------------- */
+/* ---- the result ------------------------------------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
 {

@@ -2,7 +2,7 @@
  * user, and of via, on the node that others go through (spec/policy.md 9). */
 #include "filter_internal.h"
 
-/* --- autogroup:self ------------------------------------------------------------------ */
+/* ---- autogroup:self ------------------------------------------------------------------ */
 
 static struct node *device(const struct filter_build *f, size_t i)
 {
@@ -88,7 +88,7 @@ void filter_self(struct filter_build *f, const struct compiled_grant *cg)
                 self_app(f, cg, &src_ips, &src, &all);
 }
 
-/* --- via -------------------------------------------------------------------------------- */
+/* ---- via -------------------------------------------------------------------------------- */
 
 static void push_range(
         struct filter_build *f, struct group *g, const struct ip_range *range, const struct ip_spec *ip)

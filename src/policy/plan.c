@@ -3,7 +3,7 @@
 
 #include "state_internal.h"
 
-/* --- selectors --------------------------------------------------------------------- */
+/* ---- selectors --------------------------------------------------------------------- */
 
 /* Fixed selectors have names that no token has. */
 static struct selector *new_selector(struct plan *pl, struct slice text)
@@ -162,7 +162,7 @@ void plan_use(struct plan *pl, struct selector *s, enum section section, size_t 
                 *u = (struct use){ section, (uint32_t)bit, by_route };
 }
 
-/* --- the sets that are the same everywhere -------------------------------------------- */
+/* ---- the sets that are the same everywhere -------------------------------------------- */
 
 static void add_range(struct ipset *s, struct arena *a, const char *first, const char *last)
 {
@@ -193,7 +193,7 @@ static void fixed_sets(struct plan *pl)
         add_range(&pl->all, a, "::/0", "::/0");
 }
 
-/* --- the plan ---------------------------------------------------------------------------- */
+/* ---- the plan ---------------------------------------------------------------------------- */
 
 /* Bits of a section, whole words. */
 static void lay_out(struct plan *pl)

@@ -3,7 +3,7 @@
  * that have them. */
 #include "state_internal.h"
 
-/* --- sources ------------------------------------------------------------------------ */
+/* ---- sources ------------------------------------------------------------------------ */
 
 static void push_selector(struct vec *v, struct arena *a, struct selector *s)
 {
@@ -77,7 +77,7 @@ static void use_all(
         plan_use(pl, *s, section, bit, by_route);
 }
 
-/* --- rules --------------------------------------------------------------------------- */
+/* ---- rules --------------------------------------------------------------------------- */
 
 static void find_covers(struct plan *pl, struct rule *r)
 {
@@ -188,7 +188,7 @@ static void plan_app(struct plan *pl, struct compiled_grant *cg, struct table *k
         }
 }
 
-/* --- grants ---------------------------------------------------------------------------- */
+/* ---- grants ---------------------------------------------------------------------------- */
 
 static void plan_dsts(struct plan *pl, struct compiled_grant *cg)
 {
@@ -280,7 +280,7 @@ void plan_grants(struct plan *pl)
         table_fini(&known);
 }
 
-/* --- ssh and attributes ------------------------------------------------------------------ */
+/* ---- ssh and attributes ------------------------------------------------------------------ */
 
 void plan_ssh(struct plan *pl)
 {

@@ -58,7 +58,7 @@ enum err plan_users(struct plan *pl)
         return pl->user_selectors ? OK : ERR_NOMEM;
 }
 
-/* --- owners and approvers -------------------------------------------------------------- */
+/* ---- owners and approvers -------------------------------------------------------------- */
 
 bool node_is_named(const struct plan *pl, const struct node *n, const struct alias *a)
 {
@@ -96,7 +96,7 @@ bool node_is_named(const struct plan *pl, const struct node *n, const struct ali
         return false;
 }
 
-/* --- tokens that name two users ----------------------------------------------------------- */
+/* ---- tokens that name two users ----------------------------------------------------------- */
 
 struct checker {
         const struct roster *roster;

@@ -34,7 +34,7 @@ bool node_serves(const struct node *n, const struct ip_prefix *route)
         return false;
 }
 
-/* --- users ------------------------------------------------------------------------- */
+/* ---- users ------------------------------------------------------------------------- */
 
 static struct slice id_key(const int64_t *id) { return slice_make(id, sizeof(*id)); }
 
@@ -126,7 +126,7 @@ const struct policy_user *roster_find_user(const struct roster *r, struct slice 
         return u;
 }
 
-/* --- nodes ------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------- */
 
 static size_t text_size(const struct policy_node *n)
 {
@@ -277,7 +277,7 @@ static void leave_user(struct roster *r, struct node *n)
         free(u);
 }
 
-/* --- routes -------------------------------------------------------------------------- */
+/* ---- routes -------------------------------------------------------------------------- */
 
 static size_t place_of_route(const struct roster *r, const struct ip_prefix *p)
 {
@@ -334,7 +334,7 @@ static void unserve(struct roster *r, const struct ip_prefix *p, struct node *n,
         r->served_changed = clock;
 }
 
-/* --- together ------------------------------------------------------------------------- */
+/* ---- together ------------------------------------------------------------------------- */
 
 static bool is_outside(const struct node *n)
 {

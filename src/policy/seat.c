@@ -15,7 +15,7 @@ static struct ip_range addr_range(const struct ip_addr *a)
         return ip_range_of(&host);
 }
 
-/* --- collecting selectors --------------------------------------------------------------- */
+/* ---- collecting selectors --------------------------------------------------------------- */
 
 static void start(struct plan *pl)
 {
@@ -94,7 +94,7 @@ static bool collect_route(struct plan *pl, const struct ip_prefix *route)
         return reach.is_any;
 }
 
-/* --- bits --------------------------------------------------------------------------------- */
+/* ---- bits --------------------------------------------------------------------------------- */
 
 static void set_uses(const struct plan *pl, const struct selector *s, bool only_by_route, uint64_t *words)
 {
@@ -181,7 +181,7 @@ void route_bits(struct plan *pl, const struct ip_prefix *route, uint64_t *words)
         }
 }
 
-/* --- the sets of live selectors -------------------------------------------------------------- */
+/* ---- the sets of live selectors -------------------------------------------------------------- */
 
 static bool live_room(struct ipset *s)
 {
@@ -224,7 +224,7 @@ static void live_remove(struct plan *pl, struct selector *s, const struct ip_add
                 pl->arena.failed = true; /* a range that was to be split: the plan is made anew */
 }
 
-/* --- seats -------------------------------------------------------------------------------------- */
+/* ---- seats -------------------------------------------------------------------------------------- */
 
 static bool room_for_seat(struct plan *pl, size_t slot)
 {

@@ -19,7 +19,7 @@ struct ssh_builder {
         struct vec *out;
 };
 
-/* --- sources: per person, in the order of their ids, then all tagged nodes --------------- */
+/* ---- sources: per person, in the order of their ids, then all tagged nodes --------------- */
 
 static void push_addr(struct vec *v, struct arena *a, const struct ip_addr *addr)
 {
@@ -119,7 +119,7 @@ static const struct person *person_of(const struct ssh_builder *b, const struct 
         return NULL;
 }
 
-/* --- rules ------------------------------------------------------------------------------ */
+/* ---- rules ------------------------------------------------------------------------------ */
 
 static void common_users(struct ssh_builder *b, struct ssh_compiled *c)
 {
@@ -247,7 +247,7 @@ bool plan_ssh_period(const struct plan *pl, const struct node *src, const struct
         return false;
 }
 
-/* --- writing ------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------- */
 
 static void write_users(struct json_writer *w, const struct ssh_compiled *c)
 {

@@ -5,7 +5,7 @@
 
 #include "state_internal.h"
 
-/* --- the plan ------------------------------------------------------------------------- */
+/* ---- the plan ------------------------------------------------------------------------- */
 
 /* When memory was short, the plan is made anew at the next call that needs it. */
 static void lose_plan(struct policy_state *st)
@@ -55,7 +55,7 @@ void policy_state_free(struct policy_state *st)
         free(st);
 }
 
-/* --- changes ---------------------------------------------------------------------------- */
+/* ---- changes ---------------------------------------------------------------------------- */
 
 static struct policy *no_policy(void)
 {
@@ -188,7 +188,7 @@ enum err policy_state_remove_node(struct policy_state *st, int64_t id)
         return old ? replace(st, old, NULL) : ERR_NOTFOUND;
 }
 
-/* --- touched ------------------------------------------------------------------------------ */
+/* ---- touched ------------------------------------------------------------------------------ */
 
 static unsigned touched(const struct policy_state *st, const struct node *n)
 {
@@ -228,7 +228,7 @@ void policy_state_settle(struct policy_state *st)
         st->all_touched = st->plan == NULL;
 }
 
-/* --- classes -------------------------------------------------------------------------------- */
+/* ---- classes -------------------------------------------------------------------------------- */
 
 uint32_t policy_state_class(const struct policy_state *st, int64_t node)
 {
@@ -264,7 +264,7 @@ bool policy_state_sees(const struct policy_state *st, int64_t a, int64_t b)
         return x && y && x != y && classes_see(st->plan, class_of(st->plan, x), class_of(st->plan, y));
 }
 
-/* --- look-ups --------------------------------------------------------------------------------- */
+/* ---- look-ups --------------------------------------------------------------------------------- */
 
 /* Why a look-up cannot be answered. */
 static enum err ready(struct policy_state *st, const struct node *n)
@@ -345,7 +345,7 @@ bool policy_state_tags_own_tag(
         return st->plan && plan_tags_own_tag(st->plan, tags, count, tag);
 }
 
-/* --- tests ------------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------------- */
 
 static enum err run_tests(struct plan *pl, struct policy_errors *errors)
 {

@@ -19,7 +19,7 @@
 
 enum { TOUCH_ALL = 31, STATE_MEMORY_MAX = 1 << 30, CLASS_KEY_MAX = 16 << 20 };
 
-/* --- roster.c: users and nodes --------------------------------------------------- */
+/* ---- roster.c: users and nodes --------------------------------------------------- */
 
 /* A growing array in memory of its own. */
 struct heap_vec {
@@ -114,7 +114,7 @@ static inline bool is_tagged(const struct node *n) { return n->n.tag_count != 0;
 bool node_in_set(const struct node *n, const struct ipset *s);
 bool node_serves(const struct node *n, const struct ip_prefix *route);
 
-/* --- plan.c: what the policy says ----------------------------------------------------- */
+/* ---- plan.c: what the policy says ----------------------------------------------------- */
 
 /* Kinds of bits that a node has. */
 enum section {
@@ -320,7 +320,7 @@ void literals_containing(const struct plan *pl, uint8_t family, ip_num num,
 void literals_overlapping(const struct plan *pl, const struct ip_range *range,
         void (*visit)(void *ctx, struct selector *s), void *ctx);
 
-/* --- seat.c, classes.c ------------------------------------------------------------------ */
+/* ---- seat.c, classes.c ------------------------------------------------------------------ */
 
 static inline bool bit_at(const uint64_t *words, size_t bit) { return words[bit / 64] >> bit % 64 & 1; }
 static inline bool class_bit(const struct plan *pl, const struct class *c, enum section s, size_t bit)
@@ -351,7 +351,7 @@ bool node_carries_via(const struct node *n, const struct grant *g);
  * has a route there. */
 bool via_range_applies(const struct node *n, const struct ip_range *range);
 
-/* --- sources.c ---------------------------------------------------------------------------- */
+/* ---- sources.c ---------------------------------------------------------------------------- */
 
 /* Brings it up to date. ERR_NOMEM. */
 enum err MUST_USE source_build(struct plan *pl, struct source *s);
@@ -359,7 +359,7 @@ struct slice prefix_text(const struct ip_prefix *p, bool cidr_form, struct arena
 struct tailcfg_strings set_tokens(const struct ipset *s, struct arena *a);
 uint64_t tokens_digest(const struct tailcfg_strings *tokens);
 
-/* --- ssh.c: one compiled rule of a node, for the writer and for sshTests. ------------------ */
+/* ---- ssh.c: one compiled rule of a node, for the writer and for sshTests. ------------------ */
 
 struct ssh_compiled {
         const struct ssh_rule *rule;
@@ -370,7 +370,7 @@ struct ssh_compiled {
 };
 void plan_compile_ssh(struct plan *pl, const struct node *n, struct vec *out, struct arena *a);
 
-/* --- look-ups, each named after its call in policy/state.h --------------------------------- */
+/* ---- look-ups, each named after its call in policy/state.h --------------------------------- */
 
 enum err MUST_USE plan_filter(
         struct plan *pl, const struct node *n, struct arena *a, struct tailcfg_filter_rules *out);
@@ -391,7 +391,7 @@ bool plan_run_ssh_tests(struct plan *pl, struct policy_errors *errors);
 /* The addresses a token stands for, whether the policy's rules name it or not. */
 void plan_resolve(const struct plan *pl, const struct alias *a, struct ipset *out, struct arena *arena);
 
-/* --- touch.c: whom a change concerns ---------------------------------------------------------- */
+/* ---- touch.c: whom a change concerns ---------------------------------------------------------- */
 
 /* A node as it was, or is, in the plan: what others may notice of it. */
 struct standing {

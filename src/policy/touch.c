@@ -28,7 +28,7 @@ static bool same_identity(const struct node *a, const struct node *b)
                a->n.tag_count == b->n.tag_count && (is_tagged(a) || a->n.user_id == b->n.user_id);
 }
 
-/* --- what rules say of their sources ---------------------------------------------------- */
+/* ---- what rules say of their sources ---------------------------------------------------- */
 
 /* Bits of rules, and of ssh rules, whose sources are no longer what they were. */
 static void mark_uses(const struct plan *pl, const struct selector *s, uint64_t *words)
@@ -111,7 +111,7 @@ static enum err touch_sources(
         return OK;
 }
 
-/* --- peers -------------------------------------------------------------------------------- */
+/* ---- peers -------------------------------------------------------------------------------- */
 
 bool touch_look(const struct plan *pl, struct standing *s)
 {
@@ -210,7 +210,7 @@ enum err touch_change(struct policy_state *st, const struct standing *old, const
         return touch_sources(st, old, new);
 }
 
-/* --- routers whose routes reach addresses of nodes ---------------------------------------- */
+/* ---- routers whose routes reach addresses of nodes ---------------------------------------- */
 
 /* Such a router stands where the nodes behind its routes stand. */
 static enum err reseat(struct policy_state *st, struct node *n)

@@ -4,7 +4,7 @@
 #include "api.h"
 #include "base/text.h"
 
-/* --- answers --------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------- */
 
 static void answer(struct api_request *r, int status, const char *type)
 {
@@ -70,7 +70,7 @@ void api_done_empty(struct api_request *r)
         api_done(r);
 }
 
-/* --- requests ---------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------- */
 
 bool api_is(const struct api_request *r, const char *method) { return slice_is(r->method, method); }
 
@@ -215,7 +215,7 @@ bool api_body(struct api_request *r, const struct api_field *fields, size_t n)
         return !unknown;
 }
 
-/* --- writing ------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------- */
 
 void api_name_id(struct json_writer *w, const char *name, int64_t id)
 {
@@ -287,7 +287,7 @@ bool api_tags(struct api_request *r, const struct tailcfg_strings *tags, struct 
         return true;
 }
 
-/* --- routing --------------------------------------------------------------------------- */
+/* ---- routing --------------------------------------------------------------------------- */
 
 static void api_health(struct api_request *r)
 {

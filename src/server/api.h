@@ -22,7 +22,7 @@ struct api_request {
         struct json_writer json;
 };
 
-/* --- api.c ---------------------------------------------------------------------- */
+/* ---- api.c ---------------------------------------------------------------------- */
 
 /* The problem in RFC 9457 form; message is a sentence. */
 void api_fail(struct api_request *r, int status, const char *message);
@@ -59,7 +59,7 @@ void api_name_tags(struct json_writer *w, const char *name, struct slice tags);
 /* Tags as asked for: sorted, without doubles, "tag:a,tag:b"; answers 400 on bad ones. */
 bool api_tags(struct api_request *r, const struct tailcfg_strings *tags, struct slice *out);
 
-/* --- api_users.c, api_keys.c, api_nodes.c, api_backfill.c, api_auth.c, api_policy.c ------------------------------ */
+/* ---- api_users.c, api_keys.c, api_nodes.c, api_backfill.c, api_auth.c, api_policy.c ------------------------------ */
 
 void api_users(struct api_request *r);
 void api_preauthkeys(struct api_request *r);

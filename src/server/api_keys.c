@@ -1,7 +1,7 @@
 /* /api/v1/preauthkey and /api/v1/apikey. A key's text is shown once, at its creation. */
 #include "api.h"
 
-/* --- pre-auth keys -------------------------------------------------------------------- */
+/* ---- pre-auth keys -------------------------------------------------------------------- */
 
 void api_write_auth_key(const struct server *s, struct json_writer *w, const struct store_auth_key *key,
         const char *full_text, bool inside_node)
@@ -151,7 +151,7 @@ void api_preauthkeys(struct api_request *r)
                 api_fail(r, 404, "there is no such operation on pre-auth keys");
 }
 
-/* --- API keys ----------------------------------------------------------------------------- */
+/* ---- API keys ----------------------------------------------------------------------------- */
 
 static void create_api_key(struct api_request *r)
 {

@@ -1,7 +1,7 @@
 /* /api/v1/node */
 #include "api.h"
 
-/* --- the object ------------------------------------------------------------------------ */
+/* ---- the object ------------------------------------------------------------------------ */
 
 static const char *method_text(enum store_register_method method)
 {
@@ -134,7 +134,7 @@ static void reply_node(struct api_request *r, const struct node *n, enum node_vi
 
 void api_reply_node(struct api_request *r, const struct node *n) { reply_node(r, n, VIEW_SINGLE); }
 
-/* --- operations ---------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------------- */
 
 static void list(struct api_request *r)
 {

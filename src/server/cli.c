@@ -105,7 +105,7 @@ static const char *group_of(const char *word)
         return word;
 }
 
-/* --- help ----------------------------------------------------------------------------- */
+/* ---- help ----------------------------------------------------------------------------- */
 
 static void print_flags(const char *spec)
 {
@@ -163,7 +163,7 @@ static int help_all(const char *group)
         return 0;
 }
 
-/* --- dispatch ---------------------------------------------------------------------------- */
+/* ---- dispatch ---------------------------------------------------------------------------- */
 
 static const struct cli_verb *find_verb(struct cli *cli)
 {

@@ -7,7 +7,7 @@
 #include "server/config.h"
 #include "json/writer.h"
 
-/* --- cli_value.c: JSON as a tree, for tables and for writing it again --------------- */
+/* ---- cli_value.c: JSON as a tree, for tables and for writing it again --------------- */
 
 enum value_type { VALUE_NULL, VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT, VALUE_LIST, VALUE_OBJECT };
 
@@ -31,7 +31,7 @@ enum output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_JSON_LINE, OUTPUT_YAML };
 /* The tree in one of the machine-readable forms, with a line break at the end. */
 void value_write(const struct value *v, enum output form, struct buf *out);
 
-/* --- cli_args.c ----------------------------------------------------------------------- */
+/* ---- cli_args.c ----------------------------------------------------------------------- */
 
 enum { CLI_FLAGS_MAX = 16, CLI_WORDS_MAX = 16 };
 
@@ -67,7 +67,7 @@ const char *cli_flag(const struct cli *cli, const char *name);
 /* The n-th argument after the verb, or NULL. */
 const char *cli_argument(const struct cli *cli, size_t n);
 
-/* --- cli_call.c: the server's answers ----------------------------------------------------- */
+/* ---- cli_call.c: the server's answers ----------------------------------------------------- */
 
 /* One request over the Unix socket, or to cli.address. NULL after the error was told. */
 const struct value *cli_call(struct cli *cli, const char *method, const char *path, struct slice body);
@@ -77,11 +77,11 @@ const struct value *cli_answer(struct cli *cli, unsigned status, struct slice bo
 /* Whether there is a server to ask: cli.address is set or the Unix socket is there. */
 bool cli_has_server(const struct cli *cli);
 
-/* --- cli_direct.c: the same without a server, which must not run ------------------------------ */
+/* ---- cli_direct.c: the same without a server, which must not run ------------------------------ */
 
 const struct value *cli_direct(struct cli *cli, const char *method, const char *path, struct slice body);
 
-/* --- cli_out.c ------------------------------------------------------------------------------ */
+/* ---- cli_out.c ------------------------------------------------------------------------------ */
 
 /* "Error: ..." or {"error": ...} as -o asks. Returns 1, the exit status. */
 int cli_fail(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -103,7 +103,7 @@ void table_end(struct table_out *t);
 /* "2006-01-02 15:04:05" of an RFC 3339 time; "N/A" for none. */
 const char *cli_time(struct arena *a, struct slice rfc3339);
 
-/* --- the verbs ------------------------------------------------------------------------------- */
+/* ---- the verbs ------------------------------------------------------------------------------- */
 
 struct cli_verb {
         const char *group, *name; /* name NULL: the group is the verb */

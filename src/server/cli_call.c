@@ -155,7 +155,7 @@ const struct value *cli_call(struct cli *cli, const char *method, const char *pa
         return v;
 }
 
-/* --- building requests ----------------------------------------------------------------- */
+/* ---- building requests ----------------------------------------------------------------- */
 
 struct json_writer cli_json_begin(struct cli *cli)
 {

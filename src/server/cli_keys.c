@@ -97,7 +97,7 @@ int cli_preauthkeys_delete(struct cli *cli)
         return v ? cli_done(cli, v, "Key deleted") : 1;
 }
 
-/* --- API keys -------------------------------------------------------------------------- */
+/* ---- API keys -------------------------------------------------------------------------- */
 
 int cli_apikeys_create(struct cli *cli)
 {

@@ -198,7 +198,7 @@ int cli_nodes_backfillips(struct cli *cli)
         return cli_done(cli, v, *lines ? lines : "Every node has its addresses");
 }
 
-/* --- logins -------------------------------------------------------------------------------- */
+/* ---- logins -------------------------------------------------------------------------------- */
 
 static int approve(struct cli *cli, const char *id)
 {

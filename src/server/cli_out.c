@@ -55,7 +55,7 @@ bool cli_confirm(const struct cli *cli, const char *question)
         return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-/* --- tables ------------------------------------------------------------------------ */
+/* ---- tables ------------------------------------------------------------------------ */
 
 void table_begin(struct table_out *t, const char *const *titles, size_t n)
 {

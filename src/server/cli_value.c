@@ -125,7 +125,7 @@ bool value_true(const struct value *v, const char *name)
         return child && child->type == VALUE_BOOL && child->is_true;
 }
 
-/* --- writing ------------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------------------ */
 
 static void write_json(struct json_writer *w, const struct value *v)
 {

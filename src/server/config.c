@@ -24,7 +24,7 @@ void config_warn(struct config *c, const char *fmt, ...)
         buf_fini(&text);
 }
 
-/* --- putting it together --------------------------------------------------------- */
+/* ---- putting it together --------------------------------------------------------- */
 
 static enum err set_defaults(struct config *c, struct diag *diag)
 {
@@ -137,7 +137,7 @@ enum err config_parse(
 
 void config_fini(struct config *c) { arena_fini(&c->arena); }
 
-/* --- small forms -------------------------------------------------------------------- */
+/* ---- small forms -------------------------------------------------------------------- */
 
 enum err config_mode_parse(struct slice text, unsigned *mode)
 {
@@ -168,7 +168,7 @@ static struct slice url_host(const char *url)
         return slice_first(s, slice_find(s, ':'));
 }
 
-/* --- rules ------------------------------------------------------------------------------ */
+/* ---- rules ------------------------------------------------------------------------------ */
 
 static enum err check_url(const struct config *c, struct diag *diag)
 {
@@ -308,7 +308,7 @@ enum err config_check_serve(struct config *c, struct diag *diag)
         return config_settings(c, &settings, diag);
 }
 
-/* --- the engine's part -------------------------------------------------------------------- */
+/* ---- the engine's part -------------------------------------------------------------------- */
 
 static enum err parse_prefix(
         const char *name, const char *text, enum ip_family family, struct ip_prefix *out, struct diag *diag)

@@ -67,7 +67,7 @@ void derp_map_write(const struct derp_sources *src, struct buf *json)
         tailcfg_derp_map_write(&w, &map);
 }
 
-/* --- YAML -------------------------------------------------------------------------- */
+/* ---- YAML -------------------------------------------------------------------------- */
 
 struct yaml {
         struct arena *arena;

@@ -36,7 +36,7 @@ void journal_init(struct server *s)
         list_init(&s->journal.writing);
 }
 
-/* --- transactions ------------------------------------------------------------- */
+/* ---- transactions ------------------------------------------------------------- */
 
 struct tx journal_begin(struct server *s)
 {
@@ -186,7 +186,7 @@ enum err journal_put_policy(struct tx *tx, struct slice text, struct policy_erro
         return OK;
 }
 
-/* --- soft parts ----------------------------------------------------------------- */
+/* ---- soft parts ----------------------------------------------------------------- */
 
 void journal_soft_changed(struct server *s, struct node *n)
 {
@@ -230,7 +230,7 @@ static void soft_settled(struct server *s, bool written)
         j->soft_commit = 0;
 }
 
-/* --- the store's answers ------------------------------------------------------------- */
+/* ---- the store's answers ------------------------------------------------------------- */
 
 static void forget_undo(struct undo *u)
 {

@@ -200,7 +200,7 @@ struct policy_state *policy_now(struct server *s)
         return s->policy;
 }
 
-/* --- putting a policy in force ------------------------------------------------------ */
+/* ---- putting a policy in force ------------------------------------------------------ */
 
 struct policy *policy_read(struct server *s, struct slice text, struct policy_errors *errors)
 {

@@ -5,7 +5,7 @@
  */
 #include "state.h"
 
-/* --- answers -------------------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------------------- */
 
 static void reply_register(
         struct server *s, struct server_call *call, const struct tailcfg_register_response *response)
@@ -76,7 +76,7 @@ static void reply_plain(struct server *s, struct server_call *call, int status, 
                         .body = slice_str(text) });
 }
 
-/* --- creating and updating nodes -------------------------------------------------- */
+/* ---- creating and updating nodes -------------------------------------------------- */
 
 int64_t register_expiry(const struct server *s, const struct candidate *c)
 {
@@ -183,7 +183,7 @@ struct node *register_again(
         return n;
 }
 
-/* --- logout ------------------------------------------------------------------------- */
+/* ---- logout ------------------------------------------------------------------------- */
 
 static void logout(struct server *s, struct node *n, const struct candidate *c, int64_t expiry_us,
         struct server_call *call)
@@ -216,7 +216,7 @@ static void logout(struct server *s, struct node *n, const struct candidate *c, 
         register_reply_node(s, call, n);
 }
 
-/* --- dispatch ------------------------------------------------------------------------ */
+/* ---- dispatch ------------------------------------------------------------------------ */
 
 static void dispatch(struct server *s, const struct tailcfg_register_request *req, const struct candidate *c,
         struct server_call *call)

@@ -147,7 +147,7 @@ void register_interactive(struct server *s, const struct candidate *c, struct se
         buf_fini(&body);
 }
 
-/* --- follow-up ------------------------------------------------------------------------ */
+/* ---- follow-up ------------------------------------------------------------------------ */
 
 static struct slice id_of_url(struct slice url)
 {
@@ -187,7 +187,7 @@ void register_follow_up(
                 register_interactive(s, c, call);
 }
 
-/* --- the administrator's verdict --------------------------------------------------------- */
+/* ---- the administrator's verdict --------------------------------------------------------- */
 
 /* The node that becomes (or stays) this user's: theirs, else a tagged one. */
 static enum err find_existing(

@@ -29,7 +29,7 @@ static void deadline_due(struct timer *timer, const struct now *now)
         serve_rearm(sv);
 }
 
-/* --- the store's news ------------------------------------------------------------- */
+/* ---- the store's news ------------------------------------------------------------- */
 
 static void store_notify(void *ctx)
 {
@@ -51,7 +51,7 @@ static void store_news(struct net_task *task)
         serve_rearm(sv);
 }
 
-/* --- signals ------------------------------------------------------------------------ */
+/* ---- signals ------------------------------------------------------------------------ */
 
 static void stop_signal(void *ctx, int signum)
 {
@@ -95,7 +95,7 @@ static enum err watch_signals(struct serve *sv, struct diag *diag)
         return OK;
 }
 
-/* --- listeners ------------------------------------------------------------------------- */
+/* ---- listeners ------------------------------------------------------------------------- */
 
 static enum err listen_outer(struct serve *sv, struct diag *diag)
 {
@@ -142,7 +142,7 @@ static enum err listen_local(struct serve *sv, struct diag *diag)
                 sv->loop, path, sv->config->unix_socket_mode, 0, &calls, sv, &sv->unix_listener, diag);
 }
 
-/* --- start and stop ------------------------------------------------------------------------ */
+/* ---- start and stop ------------------------------------------------------------------------ */
 
 static enum err start(struct serve *sv, struct diag *diag)
 {

@@ -50,12 +50,12 @@ extern const struct log serve_log;
 /* After anything that may have moved the engine's deadline. */
 void serve_rearm(struct serve *sv);
 
-/* --- serve_call.c: an HTTP exchange as a call to the engine ----------------------- */
+/* ---- serve_call.c: an HTTP exchange as a call to the engine ----------------------- */
 
 /* The exchange is answered by the engine from here on. NULL: out of memory, answered. */
 struct server_call *serve_call_new(struct serve *sv, struct http_exchange *x);
 
-/* --- serve_http.c, serve_noise.c, serve_api.c --------------------------------------- */
+/* ---- serve_http.c, serve_noise.c, serve_api.c --------------------------------------- */
 
 extern const struct http_server_calls serve_outer_calls, serve_inner_calls, serve_local_calls;
 void serve_noise_upgrade(struct serve *sv, struct http_exchange *x);
@@ -65,7 +65,7 @@ void serve_api_request(struct serve *sv, struct http_exchange *x);
 void serve_api_remote(struct serve *sv, struct http_exchange *x);
 void serve_api_remote_head(void *ctx, struct http_exchange *x);
 
-/* --- serve_derp.c, derp_map.c ---------------------------------------------------------- */
+/* ---- serve_derp.c, derp_map.c ---------------------------------------------------------- */
 
 /* Relays: the map from config and files, the embedded one. */
 enum err MUST_USE serve_derp_start(struct serve *sv, struct diag *diag);
@@ -92,14 +92,14 @@ enum err MUST_USE derp_map_add_json(
 enum err MUST_USE derp_map_add(struct derp_sources *src, const struct tailcfg_derp_region *region);
 void derp_map_write(const struct derp_sources *src, struct buf *json);
 
-/* --- serve_policy.c: policy.path ------------------------------------------------------ */
+/* ---- serve_policy.c: policy.path ------------------------------------------------------ */
 
 /* Puts the file's policy in force and watches it. */
 enum err MUST_USE serve_policy_start(struct serve *sv, struct diag *diag);
 /* Reads the file again; one with a mistake leaves the policy as it is. */
 void serve_policy_reload(struct serve *sv);
 
-/* --- serve_records.c: dns.extra_records_path ------------------------------------------ */
+/* ---- serve_records.c: dns.extra_records_path ------------------------------------------ */
 
 enum err MUST_USE serve_records_start(struct serve *sv, struct diag *diag);
 /* Reads the file again; one with a mistake leaves the records as they are. */
@@ -108,7 +108,7 @@ void serve_records_reload(struct serve *sv);
 enum err MUST_USE records_parse(
         struct slice text, struct arena *a, struct server_dns_record **out, size_t *count, struct diag *diag);
 
-/* --- serve_file.c -------------------------------------------------------------------- */
+/* ---- serve_file.c -------------------------------------------------------------------- */
 
 /* Appends the whole file. key: of the configuration, for the sentence that says what
  * is wrong. */
@@ -119,12 +119,12 @@ void serve_file_watch(struct file_watch *w, struct net_loop *loop, const char *p
         void *ctx);
 void serve_file_unwatch(struct file_watch *w);
 
-/* --- serve_metrics.c: metrics_listen_addr ------------------------------------------------ */
+/* ---- serve_metrics.c: metrics_listen_addr ------------------------------------------------ */
 
 enum err MUST_USE serve_metrics_start(struct serve *sv, struct diag *diag);
 void serve_metrics_stop(struct serve *sv);
 
-/* --- serve_relay.c ----------------------------------------------------------------------- */
+/* ---- serve_relay.c ----------------------------------------------------------------------- */
 
 struct serve_relay;
 /* On failure *out may still have to be stopped. */
@@ -138,7 +138,7 @@ enum err MUST_USE serve_relay_region(
 
 void serve_relay_set_names(struct serve_relay *r, const struct derp_sources *src);
 
-/* --- key_file.c -------------------------------------------------------------------------- */
+/* ---- key_file.c -------------------------------------------------------------------------- */
 
 /* "privkey:<64 hex>" in a file of mode 0600, made (with its folder, 0700) if absent. */
 enum err MUST_USE key_file_load(

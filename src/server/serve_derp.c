@@ -78,7 +78,7 @@ static enum err publish(struct serve *sv, struct diag *diag)
         return e;
 }
 
-/* --- URLs ---------------------------------------------------------------------------- */
+/* ---- URLs ---------------------------------------------------------------------------- */
 
 static void on_fetched(void *ctx, const struct http_fetch_result *result)
 {
@@ -127,7 +127,7 @@ static void refresh_due(struct timer *timer, const struct now *now)
         net_timer_start(derp->sv->loop, timer, (uint64_t)(ns / 1000000));
 }
 
-/* --- life ------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------ */
 
 enum err serve_derp_start(struct serve *sv, struct diag *diag)
 {

@@ -25,7 +25,7 @@ struct lab {
         struct arena arena;
 };
 
-/* --- the server ---------------------------------------------------------------------- */
+/* ---- the server ---------------------------------------------------------------------- */
 
 /* A port that is free at this moment. */
 static uint16_t free_port(struct net_loop *loop)
@@ -126,7 +126,7 @@ static int lab_teardown(void **state)
         return 0;
 }
 
-/* --- the administrator ------------------------------------------------------------------ */
+/* ---- the administrator ------------------------------------------------------------------ */
 
 struct answer {
         struct lab *lab;
@@ -165,7 +165,7 @@ static const struct value *admin(struct lab *lab, const char *method, const char
         return NULL;
 }
 
-/* --- nodes ------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------------- */
 
 struct device {
         struct netmap *netmap;

@@ -16,7 +16,7 @@ const struct server_settings SERVER_SETTINGS_DEFAULT = {
         .max_registrations = 1024,
 };
 
-/* --- loading --------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------- */
 
 static enum err keep(struct row_set *set, void *row)
 {
@@ -96,7 +96,7 @@ static void load_last_ids(void *ctx, int64_t user, int64_t auth_key, int64_t api
         raise(&t->nodes, node);
 }
 
-/* --- timers ------------------------------------------------------------------------ */
+/* ---- timers ------------------------------------------------------------------------ */
 
 static void flush_due(struct timer *timer, const struct now *now)
 {
@@ -129,7 +129,7 @@ static void expiry_scan(struct timer *timer, const struct now *now)
         timer_arm(&s->timers, timer, now->mono_us + TIME_S(EXPIRY_SCAN_S));
 }
 
-/* --- life ------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------ */
 
 struct server *server_new(const struct server_settings *settings, struct store *store, struct rng *rng,
         const struct now *now, struct diag *diag)

@@ -164,7 +164,7 @@ static void keepalive_due(struct timer *timer, const struct now *now)
         server_message_unref(m);
 }
 
-/* --- telling changes ------------------------------------------------------------------ */
+/* ---- telling changes ------------------------------------------------------------------ */
 
 /* Those who stand at the same place share the same bytes. A reference for the caller. */
 static struct server_message *shared_delta(struct server *s, struct session *ss)

@@ -67,7 +67,7 @@ enum err tailnet_user_by_name(const struct tailnet *t, struct slice name, struct
         return *out ? OK : ERR_NOTFOUND;
 }
 
-/* --- indexes ------------------------------------------------------------------ */
+/* ---- indexes ------------------------------------------------------------------ */
 
 /* An index that cannot grow would hide a node: stop rather than go on with less. The
  * key that is there already goes first, as its bytes may belong to another row. */
@@ -138,7 +138,7 @@ static void unindex_node(struct tailnet *t, struct node *n)
                 unindex_key(&t->by_ip, ip_key(&n->row->ipv6), n);
 }
 
-/* --- nodes ---------------------------------------------------------------------- */
+/* ---- nodes ---------------------------------------------------------------------- */
 
 static void ephemeral_timeout(struct timer *timer, const struct now *now);
 static void offline_timeout(struct timer *timer, const struct now *now);
@@ -243,7 +243,7 @@ bool node_is_expired(const struct server *s, const struct node *n)
         return n->row->expires_us && n->row->expires_us <= s->now.unix_us;
 }
 
-/* --- soft part ------------------------------------------------------------------- */
+/* ---- soft part ------------------------------------------------------------------- */
 
 /* Takes the text out of b, which must be empty of failure. */
 static enum err replace_text(struct slice *text, struct buf *b)
@@ -356,7 +356,7 @@ bool node_set_endpoints(struct node *n, const struct ip_port *endpoints, size_t 
         return true;
 }
 
-/* --- timers ------------------------------------------------------------------------- */
+/* ---- timers ------------------------------------------------------------------------- */
 
 static void ephemeral_timeout(struct timer *timer, const struct now *now)
 {

@@ -187,7 +187,7 @@ struct server {
 
 extern const struct log server_log;
 
-/* --- state.c: indexes ------------------------------------------------------- */
+/* ---- state.c: indexes ------------------------------------------------------- */
 
 void tailnet_init(struct tailnet *t);
 void tailnet_fini(struct tailnet *t);
@@ -223,7 +223,7 @@ bool node_is_expired(const struct server *s, const struct node *n);
 /* The key expiry that clients are told: 0 for none. */
 static inline int64_t node_expiry(const struct node *n) { return n->row->expires_us; }
 
-/* --- names.c, addresses.c ---------------------------------------------------- */
+/* ---- names.c, addresses.c ---------------------------------------------------- */
 
 enum { LABEL_MAX = 63 };
 /* The DNS label for a host name (spec/server.md 4.8); "" if nothing is left. */
@@ -243,7 +243,7 @@ enum err MUST_USE address_allocate(struct server *s, struct ip_addr *v4, struct 
 enum err MUST_USE address_allocate_family(struct server *s, enum ip_family family, struct ip_addr *out);
 void address_released(struct server *s, const struct ip_addr *a);
 
-/* --- journal.c: durable changes ------------------------------------------------ */
+/* ---- journal.c: durable changes ------------------------------------------------ */
 
 /* One transaction: begin, any number of puts and deletes, commit. Changes take effect
  * in memory at once; rows are copied. */
@@ -274,7 +274,7 @@ void journal_write_soft(struct server *s);
 void journal_init(struct server *s);
 void journal_fini(struct server *s);
 
-/* --- hold.c ------------------------------------------------------------------------ */
+/* ---- hold.c ------------------------------------------------------------------------ */
 
 /* Answers: held until everything committed so far is durable. The form says how to
  * word an error in place of the answer, should the store refuse. */
@@ -292,7 +292,7 @@ bool hold_is_swamped(const struct server *s);
 /* Forgets all answers to a call that has gone, or to a session. */
 void hold_forget(struct server *s, struct server_call *call);
 
-/* --- changes.c ------------------------------------------------------------------ */
+/* ---- changes.c ------------------------------------------------------------------ */
 
 void change_mark(struct server *s, struct node *n, enum change what);
 /* For several: bits 1 << enum change. */
@@ -301,7 +301,7 @@ void change_removed(struct server *s, int64_t node_id);
 /* Something that all are told: a DERP map (seq: &tailnet.derp_seq), a policy. */
 void change_mark_common(struct server *s, uint64_t *seq);
 
-/* --- policies.c ---------------------------------------------------------------------- */
+/* ---- policies.c ---------------------------------------------------------------------- */
 
 /* The node is there, or what the policy looks at has changed: owner, tags, routes. */
 void policy_note_node(struct server *s, struct node *n);
@@ -318,7 +318,7 @@ enum err MUST_USE policy_enforce(struct server *s, struct slice text, int64_t si
 /* Whether a tag may be put on a node; without a policy any may. */
 bool policy_defines_tag(struct server *s, struct slice tag);
 
-/* --- routes.c -------------------------------------------------------------------- */
+/* ---- routes.c -------------------------------------------------------------------- */
 
 /* Elects who serves each approved route (spec/server.md 6.3); marks what changed. */
 void routes_elect(struct server *s);
@@ -331,7 +331,7 @@ bool routes_is_exit(const struct ip_prefix *p);
 /* The node announces it, and it is approved. */
 bool routes_serves(const struct node *n, const struct ip_prefix *p);
 
-/* --- keys.c --------------------------------------------------------------------- */
+/* ---- keys.c --------------------------------------------------------------------- */
 
 enum { KEY_PREFIX_LEN = 12, KEY_SECRET_LEN = 64, KEY_TOKEN_MAX = 128 };
 /* "KIND" is "auth" or "api". A fresh "hskey-KIND-<12>-<64>"; prefix points into it. */
@@ -346,7 +346,7 @@ struct store_api_key *key_find_api_prefix(struct server *s, struct slice prefix)
 /* NULL if it may be used now, else what to tell the client. */
 const char *key_auth_refusal(const struct server *s, const struct store_auth_key *key);
 
-/* --- register*.c ------------------------------------------------------------------ */
+/* ---- register*.c ------------------------------------------------------------------ */
 
 /* What a client asked for, kept while a person decides. */
 struct candidate {
@@ -380,7 +380,7 @@ struct node *register_again(
 /* now + node.expiry unless the client asked for a date; 0: never. */
 int64_t register_expiry(const struct server *s, const struct candidate *c);
 
-/* --- session.c, mapper.c ----------------------------------------------------------- */
+/* ---- session.c, mapper.c ----------------------------------------------------------- */
 
 struct session {
         struct server *server;

@@ -60,7 +60,7 @@ static void ask(struct play *p, const char *method, const char *body, const char
         (void)admin(&p->w, method, path, body, NULL); /* may be refused: that changes nothing */
 }
 
-/* --- the netmap of a machine ------------------------------------------------------- */
+/* ---- the netmap of a machine ------------------------------------------------------- */
 
 static void apply(struct netmap *nm, struct slice json, const struct now *now)
 {
@@ -198,7 +198,7 @@ static void compare(struct play *p, struct machine *m)
         buf_fini(&after);
 }
 
-/* --- changes --------------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------- */
 
 static void join(struct play *p, struct machine *m)
 {

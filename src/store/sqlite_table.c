@@ -112,7 +112,7 @@ const struct sqlite_table sqlite_api_keys = TABLE("api_keys", api_keys);
 const struct sqlite_table sqlite_nodes = TABLE("nodes", nodes);
 const struct sqlite_table sqlite_policies = TABLE("policies", policies);
 
-/* --- statements --------------------------------------------------------------------- */
+/* ---- statements --------------------------------------------------------------------- */
 
 static void put_names(const struct sqlite_table *t, struct buf *sql)
 {
@@ -146,7 +146,7 @@ void sqlite_put_sql(const struct sqlite_table *t, struct buf *sql)
         }
 }
 
-/* --- words for enums ---------------------------------------------------------------- */
+/* ---- words for enums ---------------------------------------------------------------- */
 
 static const char *method_text(enum store_register_method method)
 {
@@ -173,7 +173,7 @@ static const char *key_prefix(enum kind kind)
         return kind == MACHINE_KEY ? "mkey:" : kind == NODE_KEY ? "nodekey:" : "discokey:";
 }
 
-/* --- a row into columns ---------------------------------------------------------------- */
+/* ---- a row into columns ---------------------------------------------------------------- */
 
 static int bind_text(sqlite3_stmt *stmt, int at, struct slice s)
 {
@@ -258,7 +258,7 @@ enum err sqlite_bind_row(sqlite3_stmt *stmt, const struct sqlite_table *t, const
         return OK;
 }
 
-/* --- columns into a row ------------------------------------------------------------------ */
+/* ---- columns into a row ------------------------------------------------------------------ */
 
 static struct slice column_bytes(sqlite3_stmt *stmt, int at)
 {

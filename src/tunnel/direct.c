@@ -47,7 +47,7 @@ struct tunnel_direct {
         uint8_t msg[TUNNEL_PACKET_MAX + TUNNEL_PADDING + TUNNEL_OVERHEAD];
 };
 
-/* --- sending --- */
+/* ---- sending --- */
 
 static void stage_drop_oldest(struct tunnel_link *link)
 {
@@ -139,7 +139,7 @@ enum err tunnel_send_packet(struct tunnel_direct *d, struct slice packet, const 
         return e;
 }
 
-/* --- receiving --- */
+/* ---- receiving --- */
 
 static void deliver(struct tunnel_link *link, struct slice text)
 {
@@ -198,7 +198,7 @@ void tunnel_direct_receive(struct tunnel_direct *d, uint8_t *datagram, size_t le
                 tunnel_receive(d->engine, bytes, from, now);
 }
 
-/* --- what the engine tells us --- */
+/* ---- what the engine tells us --- */
 
 static struct tunnel_link *link_of(const struct tunnel_peer *p)
 {
@@ -298,7 +298,7 @@ static const struct tunnel_ops engine_ops = {
         .dormant = on_unreachable,
 };
 
-/* --- making and ending --- */
+/* ---- making and ending --- */
 
 struct tunnel_direct *tunnel_direct_new(const struct tunnel_config *config, size_t mtu,
         const struct tunnel_direct_ops *ops, void *ctx, struct rng *rng)

@@ -174,7 +174,7 @@ static void check_ssh(struct check *k, size_t node, struct slice want)
         buf_fini(&expected);
 }
 
-/* --- attributes ------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------- */
 
 /* What the corpus says to leave out of the comparison. */
 static bool is_left_out(struct slice name)
@@ -307,7 +307,7 @@ static void check_peer_addresses(struct check *k, size_t node, struct slice want
         }
 }
 
-/* --- capabilities, as the node looks them up ----------------------------------------- */
+/* ---- capabilities, as the node looks them up ----------------------------------------- */
 
 struct cap_list {
         struct buf json;
@@ -410,7 +410,7 @@ static void check_whois(struct check *k, size_t node, struct slice want)
         buf_fini(&got);
 }
 
-/* --- a case ------------------------------------------------------------------------------ */
+/* ---- a case ------------------------------------------------------------------------------ */
 
 static void check_node(struct check *k, size_t node)
 {

@@ -38,7 +38,7 @@ static _Noreturn void fail_world(const struct play *p, const char *what, unsigne
         abort();
 }
 
-/* --- states ----------------------------------------------------------------------------- */
+/* ---- states ----------------------------------------------------------------------------- */
 
 /* The node with its lists, which move when a world is copied. */
 static struct policy_node *node_at(struct world *w, unsigned place)
@@ -76,7 +76,7 @@ static struct policy_state *compile(struct world *w, bool turned)
         return st;
 }
 
-/* --- what a node is told, as text --------------------------------------------------------- */
+/* ---- what a node is told, as text --------------------------------------------------------- */
 
 struct told {
         struct buf filter, ssh, peers; /* peers: with their routes; and the node's attributes */
@@ -142,7 +142,7 @@ static void must_be_same(struct play *p, struct policy_state *other, const char 
         }
 }
 
-/* --- packets ------------------------------------------------------------------------------ */
+/* ---- packets ------------------------------------------------------------------------------ */
 
 struct node_filter {
         struct filter *filter;
@@ -284,7 +284,7 @@ static void order_does_not_matter(void **state)
         }
 }
 
-/* --- changes -------------------------------------------------------------------------------- */
+/* ---- changes -------------------------------------------------------------------------------- */
 
 static void change_a_node(struct play *p)
 {
@@ -351,7 +351,7 @@ static void changes_end_where_a_compile_begins(void **state)
         }
 }
 
-/* --- more rules -------------------------------------------------------------------------------- */
+/* ---- more rules -------------------------------------------------------------------------------- */
 
 static void try_more(struct play *p, struct policy_state *more, struct filter_flows *flows)
 {

@@ -10,7 +10,7 @@ static const char *const tags[WORLD_TAGS] = { "tag:a", "tag:b", "tag:c", "tag:d"
 
 static unsigned below(struct rng *rng, unsigned n) { return (unsigned)rng_below(rng, n); }
 
-/* --- making ---------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------- */
 
 static struct ip_prefix prefix(const char *text)
 {
@@ -162,7 +162,7 @@ void world_make(struct world *w, struct rng *rng)
         world_make_rules(w, rng);
 }
 
-/* --- writing --------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------- */
 
 static void write_token(const struct token *t, struct buf *out)
 {
@@ -315,7 +315,7 @@ void world_write(const struct world *w, bool turned, struct buf *out)
         buf_printf(out, "\"nodeAttrs\":[{\"target\":[\"%s\",\"group:g0\"],\"attr\":[\"x\"]}]}", tags[w->attr_tag]);
 }
 
-/* --- the naive answer ---------------------------------------------------------------- */
+/* ---- the naive answer ---------------------------------------------------------------- */
 
 static const struct world_node *holder(const struct world *w, const struct ip_addr *a)
 {

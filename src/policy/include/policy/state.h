@@ -35,7 +35,7 @@ struct policy_state;
 struct policy_state *policy_state_new(void);
 void policy_state_free(struct policy_state *st);
 
-/* --- changes ----------------------------------------------------------------------
+/* ---- changes ----------------------------------------------------------------------
  * Each is done whole or, when it returns an error, not at all; but for set_users. */
 
 /* Takes the policy over; NULL: none, which allows everything. ERR_EXISTS with an error
@@ -52,7 +52,7 @@ enum err MUST_USE policy_state_set_node(struct policy_state *st, const struct po
 /* ERR_NOTFOUND, ERR_NOMEM. */
 enum err MUST_USE policy_state_remove_node(struct policy_state *st, int64_t id);
 
-/* --- what the changes touched ------------------------------------------------------- */
+/* ---- what the changes touched ------------------------------------------------------- */
 
 enum policy_touch {
         POLICY_TOUCH_FILTER = 1, /* policy_state_filter() */
@@ -78,7 +78,7 @@ struct policy_touched {
 bool policy_state_next_touched(const struct policy_state *st, struct policy_touched *t);
 void policy_state_settle(struct policy_state *st);
 
-/* --- classes ---------------------------------------------------------------------- */
+/* ---- classes ---------------------------------------------------------------------- */
 
 enum { POLICY_NO_CLASS = UINT32_MAX };
 
@@ -94,7 +94,7 @@ bool policy_state_classes_see(const struct policy_state *st, uint32_t a, uint32_
 /* Whether two nodes are peers; always mutual, never of a node with itself. */
 bool policy_state_sees(const struct policy_state *st, int64_t a, int64_t b);
 
-/* --- what a node is told -------------------------------------------------------------
+/* ---- what a node is told -------------------------------------------------------------
  * ERR_NOTFOUND for a node that is not there, ERR_NOMEM. */
 
 /* The packet filter, reduced to what concerns the node. */
@@ -119,7 +119,7 @@ bool policy_state_ssh_period(struct policy_state *st, int64_t src, int64_t dst, 
 enum err MUST_USE policy_state_attrs(
         struct policy_state *st, int64_t node, struct arena *a, struct tailcfg_strings *out);
 
-/* --- approvals ------------------------------------------------------------------------ */
+/* ---- approvals ------------------------------------------------------------------------ */
 
 /* Whether a route that the node announces is approved at once. */
 bool policy_state_may_approve(struct policy_state *st, int64_t node, const struct ip_prefix *route);
@@ -131,7 +131,7 @@ bool policy_state_user_owns_tag(const struct policy_state *st, int64_t user_id, 
 bool policy_state_tags_own_tag(
         const struct policy_state *st, const struct slice *tags, size_t count, struct slice tag);
 
-/* --- tests ------------------------------------------------------------------------------ */
+/* ---- tests ------------------------------------------------------------------------------ */
 
 /* Runs tests and sshTests against the nodes. OK, or ERR_DENIED with what failed. */
 enum err MUST_USE policy_state_test(struct policy_state *st, struct policy_errors *errors);
