@@ -117,18 +117,54 @@ size_t base32_encode(struct slice in, char *out)
         return (size_t)(out - start);
 }
 
+/* How many bytes the character at p takes, of the `left` there are; 0: it is none. */
+static size_t utf8_len(const uint8_t *p, size_t left)
+{
+        uint8_t c = p[0];
+        size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : SIZE_MAX;
+        uint8_t lo = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+        uint8_t hi = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+
+        if (len > left)
+                return 0;
+        for (size_t i = 1; i < len; i++, lo = 0x80, hi = 0xbf)
+                if (p[i] < lo || p[i] > hi)
+                        return 0;
+        return len;
+}
+
 bool utf8_valid(struct slice s)
 {
-        for (size_t i = 0; i < s.len;) {
-                uint8_t c = s.ptr[i++];
-                unsigned more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 9;
-                if (more > s.len - i)
+        for (size_t i = 0, len; i < s.len; i += len) {
+                len = utf8_len(s.ptr + i, s.len - i);
+                if (!len)
                         return false;
-                uint8_t lo = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-                uint8_t hi = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-                for (; more; more--, lo = 0x80, hi = 0xbf)
-                        if (s.ptr[i] < lo || s.ptr[i++] > hi)
-                                return false;
         }
         return true;
+}
+
+/* C0 and C1: terminals obey both. */
+static bool is_control(const uint8_t *p, size_t len)
+{
+        return len == 1 ? p[0] < 0x20 || p[0] == 0x7f : p[0] == 0xc2 && p[1] < 0xa0;
+}
+
+size_t text_printable(struct slice text, const char *keep, char *out)
+{
+        char *start = out;
+
+        for (size_t i = 0; i < text.len;) {
+                const uint8_t *p = text.ptr + i;
+                size_t len = utf8_len(p, text.len - i);
+                if (!len || (is_control(p, len) && (!p[0] || !strchr(keep, p[0])))) {
+                        *out++ = '?';
+                        i += len ? len : 1;
+                        continue;
+                }
+                memcpy(out, p, len);
+                out += len;
+                i += len;
+        }
+        *out = '\0';
+        return (size_t)(out - start);
 }

@@ -152,11 +152,33 @@ static void utf8(void **state)
         assert_false(utf8_valid(SLICE_LIT("\x80")));
 }
 
+static void what_a_terminal_may_see(void **state)
+{
+        static const struct {
+                const char *text, *keep, *out;
+        } cases[] = {
+                { "plain", "", "plain" }, { "", "", "" }, { "J\xc3\xb6rg \xe2\x9c\x93", "", "J\xc3\xb6rg \xe2\x9c\x93" },
+                { "\x1b[2Jx\x7f", "", "?[2Jx?" }, { "a\nb\tc\r", "\n\t", "a\nb\tc?" }, { "a\nb", "", "a?b" },
+                { "\xc2\x9b" "2J", "", "?2J" },       /* CSI as one character */
+                { "\xc3", "", "?" }, { "\xff\xc0\x80z", "", "???z" },
+        };
+        char out[64];
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                assert_int_equal(text_printable(slice_str(cases[i].text), cases[i].keep, out), strlen(cases[i].out));
+                assert_string_equal(out, cases[i].out);
+        }
+        assert_int_equal(text_printable(slice_make("a\0b", 3), "\n", out), 3);
+        assert_string_equal(out, "a?b");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(hex), cmocka_unit_test(base64), cmocka_unit_test(numbers),
                 cmocka_unit_test(durations), cmocka_unit_test(dates), cmocka_unit_test(utf8),
+                cmocka_unit_test(what_a_terminal_may_see),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,6 +60,11 @@ struct cli_watch {
 enum err MUST_USE cli_watch_bus(struct cli *cli, unsigned mask, const struct cli_watch *watch, void *ctx,
         int64_t timeout_ns, struct diag *diag);
 
+/* printf() for what others may have named: control characters become '?', but for the
+ * breaks of lines; cells of a table are made with cli_cell(), where those go too. */
+void cli_say(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void cli_cell(char *out, size_t cap, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
 /* "weft: " and a sentence on stderr; returns 1, the exit status. */
 int cli_fail(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
@@ -74,8 +79,9 @@ struct cli_verb {
 bool cli_flags(const struct cli *cli, const struct cli_verb *verb, struct flag *flags, size_t count, int argc,
         char **argv, int max_args, int *rest, int *status);
 
-/* Prints JSON anew with two spaces of indentation and a final newline. */
-enum err MUST_USE cli_print_json(FILE *out, struct slice json);
+/* Prints JSON anew with two spaces of indentation and a final newline; copy is
+ * json_copy(), or one that leaves something out. */
+enum err MUST_USE cli_print_json(FILE *out, struct slice json, void (*copy)(struct json_reader *r, struct json_writer *w));
 
 /* The address that the user's word means: an IP, or a node's name looked up in the
  * status (spec/node.md 2.5), or by DNS. is_self: one of ours. */

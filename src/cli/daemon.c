@@ -5,7 +5,6 @@
 
 #include "base/text.h"
 #include "cli.h"
-#include "json/copy.h"
 #include "net/http_client.h"
 
 enum {
@@ -40,7 +39,7 @@ static void check_version(struct cli *cli, const struct http_response *r)
         if (!version.len || slice_is(version, WEFT_VERSION) || cli->warned_version)
                 return;
         cli->warned_version = true;
-        fprintf(stderr, "Warning: client version \"%s\" != tailscaled server version \"%.*s\"\n", WEFT_VERSION,
+        cli_say(stderr, "Warning: client version \"%s\" != tailscaled server version \"%.*s\"\n", WEFT_VERSION,
                 SLICE_ARGS(version));
 }
 
@@ -318,7 +317,7 @@ enum err cli_watch_bus(struct cli *cli, unsigned mask, const struct cli_watch *c
 
 /* ---- JSON printed anew ------------------------------------------------------ */
 
-enum err cli_print_json(FILE *out, struct slice json)
+enum err cli_print_json(FILE *out, struct slice json, void (*copy)(struct json_reader *r, struct json_writer *w))
 {
         struct arena arena = ARENA_INIT(REPLY_MAX);
         struct buf text = BUF_INIT(2 * (size_t)REPLY_MAX);
@@ -327,7 +326,7 @@ enum err cli_print_json(FILE *out, struct slice json)
 
         json_reader_init(&r, json, &arena);
         json_writer_init(&w, &text, "  ");
-        json_copy(&r, &w);
+        copy(&r, &w);
         enum err err = json_finish(&r);
         if (!err)
                 err = buf_status(&text);

@@ -180,7 +180,7 @@ static void print_region(const struct tailcfg_derp_region *region, uint64_t us, 
                 snprintf(latency, sizeof latency, "%.1fms", (double)us / 1000);
         if (verbose)
                 snprintf(number, sizeof number, "derp%lld, ", (long long)region->region_id);
-        printf("\t\t- %3.*s: %-7s (%s%.*s)\n", SLICE_ARGS(region->region_code), latency, number, SLICE_ARGS(region->region_name));
+        cli_say(stdout, "\t\t- %3.*s: %-7s (%s%.*s)\n", SLICE_ARGS(region->region_code), latency, number, SLICE_ARGS(region->region_name));
 }
 
 /* Best first; those that did not answer last. */
@@ -229,7 +229,7 @@ static void print_text(const struct netcheck_report *r, const struct tailcfg_der
                 printf("\t* Nearest DERP: unknown (no response to latency probes)\n");
                 return;
         }
-        printf("\t* Nearest DERP: %.*s\n", SLICE_ARGS(home->region_name));
+        cli_say(stdout, "\t* Nearest DERP: %.*s\n", SLICE_ARGS(home->region_name));
         print_latencies(r, map, verbose);
 }
 

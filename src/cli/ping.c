@@ -70,10 +70,10 @@ static void print_pong(const struct ping *p, const struct ping_result *r)
                 snprintf(via, sizeof via, "peer-relay(%.*s)", SLICE_ARGS(r->peer_relay));
         else
                 snprintf(via, sizeof via, "DERP(%.*s)", SLICE_ARGS(r->derp_code));
-        printf("pong from %.*s (%.*s", SLICE_ARGS(r->node_name), SLICE_ARGS(r->node_ip));
+        cli_say(stdout, "pong from %.*s (%.*s", SLICE_ARGS(r->node_name), SLICE_ARGS(r->node_ip));
         if (r->peerapi_port)
                 printf(", %lld", (long long)r->peerapi_port);
-        printf(") via %s in %lldms\n", via, (long long)(r->seconds * 1000 + 0.5));
+        cli_say(stdout, ") via %s in %lldms\n", via, (long long)(r->seconds * 1000 + 0.5));
         fflush(stdout);
 }
 
@@ -105,7 +105,7 @@ static enum outcome ask(const struct ping *p)
         } else if (r.err.len) {
                 cli_fail(p->cli, "%.*s", SLICE_ARGS(r.err));
         } else if (p->peerapi) {
-                printf("hit peerapi of %.*s (%.*s) at %.*s in %.1fms\n", SLICE_ARGS(r.node_ip), SLICE_ARGS(r.node_name),
+                cli_say(stdout, "hit peerapi of %.*s (%.*s) at %.*s in %.1fms\n", SLICE_ARGS(r.node_ip), SLICE_ARGS(r.node_name),
                         SLICE_ARGS(r.peerapi_url), r.seconds * 1000);
                 outcome = PONG_OTHER;
         } else {

@@ -430,7 +430,7 @@ void settings_warn(struct cli *cli, const struct flag *flags, const enum setting
                         json_skip(&r);
         }
         if (json_finish(&r) == OK && warning.len)
-                fprintf(stderr, "Warning: %.*s\n", SLICE_ARGS(warning));
+                cli_say(stderr, "Warning: %.*s\n", SLICE_ARGS(warning));
         cli_reply_fini(&reply);
         arena_fini(&arena);
 }

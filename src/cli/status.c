@@ -1,6 +1,7 @@
 /* `weft status` (spec/node.md 2.4). */
 #include <time.h>
 
+#include "json/copy.h"
 #include "status_rows.h"
 
 /* Two spaces between columns; every cell is padded, the last by its end of line. */
@@ -41,7 +42,7 @@ static int print_text(const struct cli *cli, const struct status *st, const stru
         if (st->health.count) {
                 printf("\n# Health check:\n");
                 for (size_t i = 0; i < st->health.count; i++)
-                        printf("#     - %.*s\n", SLICE_ARGS(st->health.items[i]));
+                        cli_say(stdout, "#     - %.*s\n", SLICE_ARGS(st->health.items[i]));
         }
         return 0;
 }
@@ -51,20 +52,20 @@ static int print_why_not(const struct status *st)
         struct buf text = BUF_INIT(16 << 10);
 
         status_why_not(st, &text);
-        fputs(buf_cstr(&text), stdout);
+        cli_say(stdout, "%s", buf_cstr(&text));
         buf_fini(&text);
         return 1;
 }
 
-static int print_json(struct cli *cli, bool peers)
+static int print_json(struct cli *cli, const struct status_show *show)
 {
         struct cli_reply reply;
 
-        if (!cli_call(cli, "GET", peers ? "status" : "status?peers=false", (struct slice){ 0 }, &reply))
+        if (!cli_call(cli, "GET", show->peers ? "status" : "status?peers=false", (struct slice){ 0 }, &reply))
                 return 1;
-        int status = cli_print_json(stdout, buf_slice(&reply.body)) == OK ? 0 : cli_fail(cli, "the daemon's answer is not JSON");
+        enum err e = cli_print_json(stdout, buf_slice(&reply.body), show->active ? status_copy_active : json_copy);
         cli_reply_fini(&reply);
-        return status;
+        return e == OK ? 0 : cli_fail(cli, "the daemon's answer is not JSON");
 }
 
 static int run_status(struct cli *cli, int argc, char **argv)
@@ -89,7 +90,7 @@ static int run_status(struct cli *cli, int argc, char **argv)
         if (!cli_flags(cli, &cli_verb_status, flags, sizeof flags / sizeof *flags, argc, argv, 0, &rest, &status))
                 return status;
         if (json)
-                return print_json(cli, show.peers);
+                return print_json(cli, &show);
         status = 1;
         if (cli_get_status(cli, show.peers, &arena, &st)) {
                 if (web)

@@ -11,26 +11,26 @@ static void put_name(const struct status *st, const struct status_peer *p, char 
         struct slice name = p->dns_name, suffix = st->magic_dns_suffix;
 
         if (!name.len) {
-                snprintf(out, STATUS_CELL_MAX, "(\"%.*s\")", (int)(p->host_name.len < 200 ? p->host_name.len : 200), (const char *)p->host_name.ptr);
+                cli_cell(out, STATUS_CELL_MAX, "(\"%.*s\")", (int)(p->host_name.len < 200 ? p->host_name.len : 200), (const char *)p->host_name.ptr);
                 return;
         }
         name.len--; /* the dot */
         if (suffix.len && name.len > suffix.len + 1 && slice_has_suffix(name, suffix))
                 name.len -= suffix.len + 1;
-        snprintf(out, STATUS_CELL_MAX, "%.*s", SLICE_ARGS(name));
+        cli_cell(out, STATUS_CELL_MAX, "%.*s", SLICE_ARGS(name));
 }
 
 static void put_owner(const struct status *st, const struct status_peer *p, char *out)
 {
         int64_t id = p->sharer_user_id ? p->sharer_user_id : p->user_id;
 
-        snprintf(out, STATUS_CELL_MAX, "-");
+        cli_cell(out, STATUS_CELL_MAX, "-");
         for (size_t i = 0; i < st->users.count; i++) {
                 struct slice login = st->users.items[i].login_name;
                 if (st->users.items[i].id != id || !login.len)
                         continue;
                 size_t at = slice_find(login, '@');
-                snprintf(out, STATUS_CELL_MAX, "%.*s%s", (int)at, (const char *)login.ptr, at < login.len ? "@" : "");
+                cli_cell(out, STATUS_CELL_MAX, "%.*s%s", (int)at, (const char *)login.ptr, at < login.len ? "@" : "");
         }
 }
 
@@ -67,11 +67,11 @@ static void put_state(const struct status_peer *p, bool is_self, int64_t now_ns,
 
         const char *exit_node = p->exit_node ? "exit node" : p->exit_node_option ? "offers exit node" : "";
         if (p->active)
-                snprintf(out, STATUS_CELL_MAX, "active; %s%s%s%s%s%s", exit_node, *exit_node ? "; " : "", path, *offline ? "; " : "", offline, traffic);
+                cli_cell(out, STATUS_CELL_MAX, "active; %s%s%s%s%s%s", exit_node, *exit_node ? "; " : "", path, *offline ? "; " : "", offline, traffic);
         else if (*exit_node || any)
-                snprintf(out, STATUS_CELL_MAX, "idle%s%s%s%s%s", *exit_node ? "; " : "", exit_node, *offline ? "; " : "", offline, traffic);
+                cli_cell(out, STATUS_CELL_MAX, "idle%s%s%s%s%s", *exit_node ? "; " : "", exit_node, *offline ? "; " : "", offline, traffic);
         else
-                snprintf(out, STATUS_CELL_MAX, "%s", *offline ? offline : "-");
+                cli_cell(out, STATUS_CELL_MAX, "%s", *offline ? offline : "-");
 }
 
 static void fill_row(const struct status *st, const struct status_peer *p, bool is_self, int64_t now_ns, struct status_row *row)
@@ -81,7 +81,7 @@ static void fill_row(const struct status *st, const struct status_peer *p, bool 
                 ip_format(&p->ips.items[0], row->cell[0]);
         put_name(st, p, row->cell[1]);
         put_owner(st, p, row->cell[2]);
-        snprintf(row->cell[3], STATUS_CELL_MAX, "%.*s", (int)(p->os.len < 64 ? p->os.len : 64), (const char *)p->os.ptr);
+        cli_cell(row->cell[3], STATUS_CELL_MAX, "%.*s", (int)(p->os.len < 64 ? p->os.len : 64), (const char *)p->os.ptr);
         put_state(p, is_self, now_ns, row->cell[4]);
 }
 

@@ -31,6 +31,9 @@ bool status_is_up(const struct status *st);
 /* Why it is not: one or two lines, in the official words that scripts look for. */
 void status_why_not(const struct status *st, struct buf *out);
 
+/* status_json.c: copies a status, but for the peers that nobody talks to. */
+void status_copy_active(struct json_reader *r, struct json_writer *w);
+
 /* status_web.c: serves the rows as a page until the process ends; returns the exit status
  * if that cannot be. listen is an address and port; with browser a program that shows the
  * page is started, where there is one. */

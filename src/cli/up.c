@@ -20,7 +20,7 @@ struct up {
         size_t setting_flags, flag_count;
         const char *auth_key, *accept_risk;
         int64_t timeout_ns;
-        const char *qr_format;
+        const char *qr_format, *identity;
         bool json, reset, force_reauth, qr, host_routes;
 
         struct arena arena;
@@ -36,6 +36,10 @@ static bool add_flag(struct up *u, const char *name, enum flag_kind kind, void *
         return true;
 }
 
+/* Workload identity, by a token of the cloud that the machine runs in. */
+static const char *const identity_flags[] = { "audience", "client-id", "client-secret", "id-token" };
+enum { IDENTITY_FLAGS = sizeof identity_flags / sizeof *identity_flags };
+
 static void make_flags(struct up *u)
 {
         settings_init(&u->settings);
@@ -47,6 +51,8 @@ static void make_flags(struct up *u)
         add_flag(u, "qr", FLAG_BOOL, &u->qr, NULL);
         add_flag(u, "qr-format", FLAG_TEXT, &u->qr_format, NULL);
         add_flag(u, "host-routes", FLAG_BOOL, &u->host_routes, NULL);
+        for (size_t i = 0; i < IDENTITY_FLAGS; i++)
+                add_flag(u, identity_flags[i], FLAG_TEXT, &u->identity, NULL);
         if (u->is_login)
                 return;
         add_flag(u, "json", FLAG_BOOL, &u->json, "tell what happens as JSON");
@@ -284,12 +290,12 @@ static bool on_line(void *ctx, struct slice json)
         } else if (n.browse_to_url.len && u->json) {
                 print_event("AuthURL", n.browse_to_url, "NeedsLogin");
         } else if (n.browse_to_url.len) {
-                fprintf(stderr, "\nTo authenticate, visit:\n\n\t%.*s\n\n", SLICE_ARGS(n.browse_to_url));
+                cli_say(stderr, "\nTo authenticate, visit:\n\n\t%.*s\n\n", SLICE_ARGS(n.browse_to_url));
                 u->has_printed = true;
         }
         if (more && n.has_state && n.state == IPN_NEEDS_MACHINE_AUTH && !u->has_printed) {
                 struct slice url = prefs_control_url(&u->wanted);
-                fprintf(stderr, "\nTo approve your machine, visit (as admin):\n\n\t%.*s/admin\n\n", SLICE_ARGS(url));
+                cli_say(stderr, "\nTo approve your machine, visit (as admin):\n\n\t%.*s/admin\n\n", SLICE_ARGS(url));
                 u->has_printed = true;
         }
         bool is_new = !key_is_zero(&n.self_key) && !key_equal(&n.self_key, &u->st.self.key);
@@ -368,6 +374,10 @@ static int run(struct cli *cli, const struct cli_verb *verb, bool is_login, int 
         make_flags(&u);
         if (!cli_flags(cli, verb, u.flags, u.flag_count, argc, argv, 0, &rest, &status))
                 return status;
+        for (size_t i = 0; i < IDENTITY_FLAGS; i++)
+                if (flags_given(u.flags, u.flag_count, identity_flags[i]))
+                        return cli_fail(cli, "logging in by workload identity (--%s) is not supported by this version of weft; "
+                                "use --auth-key", identity_flags[i]);
         for (size_t i = 0; i < u.flag_count; i++)
                 any_flag |= u.flags[i].is_given;
         arena_init(&u.arena, 64 << 20);

@@ -22,15 +22,19 @@ static void print_version_json(struct slice daemon)
 
 static int run_version(struct cli *cli, int argc, char **argv)
 {
-        bool daemon = false, json = false;
+        bool daemon = false, json = false, upstream = false;
+        const char *track = "";
         struct flag flags[] = { { "daemon", FLAG_BOOL, &daemon, "the daemon's version too", false },
-                { "json", FLAG_BOOL, &json, "as JSON", false } };
+                { "json", FLAG_BOOL, &json, "as JSON", false },
+                { "upstream", FLAG_BOOL, &upstream, NULL, false }, { "track", FLAG_TEXT, &track, NULL, false } };
         struct arena arena = ARENA_INIT(64 << 20);
         struct status st = { 0 };
         int rest, status;
 
-        if (!cli_flags(cli, &cli_verb_version, flags, 2, argc, argv, 0, &rest, &status))
+        if (!cli_flags(cli, &cli_verb_version, flags, sizeof flags / sizeof *flags, argc, argv, 0, &rest, &status))
                 return status;
+        if (upstream || *track)
+                return cli_fail(cli, "asking for the newest release (--upstream) is not supported by this version of weft");
         if (daemon && !cli_get_status(cli, false, &arena, &st)) {
                 arena_fini(&arena);
                 return 1;
@@ -38,7 +42,7 @@ static int run_version(struct cli *cli, int argc, char **argv)
         if (json) {
                 print_version_json(st.version);
         } else if (daemon) {
-                printf("Client: %s\nDaemon: %.*s\n", WEFT_VERSION, SLICE_ARGS(st.version));
+                cli_say(stdout, "Client: %s\nDaemon: %.*s\n", WEFT_VERSION, SLICE_ARGS(st.version));
         } else {
                 printf("%s\n  long version: %s\n  capability version: %d\n", WEFT_VERSION, WEFT_VERSION, TAILCFG_CAPVER);
         }

@@ -1,6 +1,5 @@
 #include "cli/weft.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,18 +10,6 @@ static const struct cli_verb *const verbs[] = {
         &cli_verb_ip,     &cli_verb_ping, &cli_verb_netcheck, &cli_verb_whois, &cli_verb_version,
 };
 enum { VERB_COUNT = sizeof verbs / sizeof *verbs };
-
-int cli_fail(const struct cli *cli, const char *fmt, ...)
-{
-        va_list ap;
-
-        fprintf(stderr, "%s: ", cli->program);
-        va_start(ap, fmt);
-        vfprintf(stderr, fmt, ap);
-        va_end(ap);
-        fputc('\n', stderr);
-        return 1;
-}
 
 static bool has_help(const struct flag *flags, size_t count)
 {

@@ -1,5 +1,6 @@
 /* `weft whois`: whose address is that (spec/node.md 2.5). */
 #include "cli.h"
+#include "json/copy.h"
 #include "proto/tailcfg_node.h"
 
 struct whois {
@@ -56,9 +57,9 @@ static void print_caps(struct slice caps, struct arena *arena)
                 if (first)
                         printf("Capabilities:\n");
                 struct slice values = json_raw(&r);
-                printf("  - %.*s", SLICE_ARGS(name));
+                cli_say(stdout, "  - %.*s", SLICE_ARGS(name));
                 if (values.len && !slice_is(values, "null") && !slice_is(values, "[]"))
-                        printf(": %.*s", SLICE_ARGS(values));
+                        cli_say(stdout, ": %.*s", SLICE_ARGS(values));
                 putchar('\n');
         }
 }
@@ -69,16 +70,16 @@ static void print_whois(const struct whois *w, struct arena *arena)
 
         if (name.len && name.ptr[name.len - 1] == '.')
                 name.len--;
-        printf("Machine:\n  %-14s%.*s\n  %-14s%.*s\n", "Name:", SLICE_ARGS(name), "ID:", SLICE_ARGS(w->node.stable_id));
+        cli_say(stdout, "Machine:\n  %-14s%.*s\n  %-14s%.*s\n", "Name:", SLICE_ARGS(name), "ID:", SLICE_ARGS(w->node.stable_id));
         print_prefixes("Addresses:", &w->node.addresses, 0);
         print_prefixes("AllowedIPs:", &w->node.allowed_ips, 2);
         if (w->node.tags.count) {
                 printf("  %-14s", "Tags:");
                 for (size_t i = 0; i < w->node.tags.count; i++)
-                        printf("%s%.*s", i ? ", " : "", SLICE_ARGS(w->node.tags.items[i]));
+                        cli_say(stdout, "%s%.*s", i ? ", " : "", SLICE_ARGS(w->node.tags.items[i]));
                 putchar('\n');
         } else {
-                printf("User:\n  %-14s%.*s\n  %-14s%lld\n", "Name:", SLICE_ARGS(w->user.login_name), "ID:", (long long)w->user.id);
+                cli_say(stdout, "User:\n  %-14s%.*s\n  %-14s%lld\n", "Name:", SLICE_ARGS(w->user.login_name), "ID:", (long long)w->user.id);
         }
         print_caps(w->caps, arena);
 }
@@ -111,7 +112,7 @@ static int run_whois(struct cli *cli, int argc, char **argv)
         if (!cli_call(cli, "GET", path, (struct slice){ 0 }, &reply))
                 goto out;
         if (json)
-                status = cli_print_json(stdout, buf_slice(&reply.body)) == OK ? 0 : 1;
+                status = cli_print_json(stdout, buf_slice(&reply.body), json_copy) == OK ? 0 : 1;
         else if (decode(buf_slice(&reply.body), &arena, &w) == OK) {
                 print_whois(&w, &arena);
                 status = 0;

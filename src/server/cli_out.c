@@ -65,11 +65,13 @@ void table_begin(struct table_out *t, const char *const *titles, size_t n)
 }
 
 /* What nodes call themselves must not move the terminal's cursor. */
-static void append_printable(struct buf *out, const char *text)
+static void append_printable(struct buf *out, struct slice text)
 {
-        for (; *text; text++)
-                buf_append_byte(out, (uint8_t)*text < 32 || *text == 127 ? '?' : (uint8_t)*text);
-        buf_append_byte(out, '\0');
+        size_t before = out->len;
+        uint8_t *at = buf_extend(out, text.len + 1);
+
+        if (at)
+                out->len = before + text_printable(text, "", (char *)at) + 1;
 }
 
 void table_cell(struct table_out *t, const char *fmt, ...)
@@ -80,7 +82,7 @@ void table_cell(struct table_out *t, const char *fmt, ...)
         va_start(ap, fmt);
         buf_vprintf(&cell, fmt, ap);
         va_end(ap);
-        append_printable(&t->text, buf_cstr(&cell));
+        append_printable(&t->text, buf_slice(&cell));
         t->cells++;
         buf_fini(&cell);
 }

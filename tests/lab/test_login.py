@@ -84,6 +84,9 @@ def test_settings_that_are_not_supported_are_refused_by_name(lab, tailnet):
         flag = setting.split("=")[0]
         assert flag in refused.stderr
         assert flag == "--exit-node" or flag not in node.weft("set", "--help").stdout
+    for command in (("up", "--client-id=x"), ("login", "--id-token=x"), ("version", "--upstream")):
+        refused = node.weft(*command, check=False)
+        assert refused.returncode == 1 and "is not supported by this version of weft" in refused.stderr, command
     assert "no UDP port" in node.weft("set", "--relay-server-port=x", check=False).stderr
     assert "no endpoint" in node.weft("set", "--relay-server-static-endpoints=x", check=False).stderr
     node.weft("set", "--auto-update=false", "--webclient=false", "--relay-server-port=", "--relay-server-static-endpoints=",

@@ -44,5 +44,8 @@ size_t rfc3339_format(int64_t unix_ns, char out[static 40]);
 
 /* Valid UTF-8, no surrogates, no overlong forms. */
 bool utf8_valid(struct slice text);
+/* Text from elsewhere for a terminal, which must not obey it: control characters but
+ * those of `keep`, and bytes that are no UTF-8, become '?'. out: text.len + 1 bytes. */
+size_t text_printable(struct slice text, const char *keep, char *out);
 
 #endif
