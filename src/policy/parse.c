@@ -66,6 +66,27 @@ static void parse_all(struct parser *ps, struct slice text)
                 order_grants(ps->p);
 }
 
+/* Names are repeated only where that was an error already. */
+static bool index_named(struct table *t, const struct vec *named)
+{
+        struct named *items = named->items;
+
+        for (size_t i = 0; i < named->count; i++)
+                if (table_put(t, items[i].name, &items[i], NULL) != OK)
+                        return false;
+        return true;
+}
+
+static bool index_names(struct policy *p)
+{
+        struct host *hosts = p->hosts.items;
+
+        for (size_t i = 0; i < p->hosts.count; i++)
+                if (table_put(&p->host_by_name, hosts[i].name, &hosts[i], NULL) != OK)
+                        return false;
+        return index_named(&p->group_by_name, &p->groups) && index_named(&p->tag_by_name, &p->tag_owners);
+}
+
 struct policy *policy_parse(
         struct slice text, const struct policy_settings *settings, struct policy_errors *errors)
 {
@@ -84,7 +105,9 @@ struct policy *policy_parse(
                 policy_error_add(errors, 0, "parsing HuJSON: the text is not valid UTF-8");
         else if (text.len)
                 parse_all(&ps, text);
-        if (errors->count == 0)
+        if (!index_names(p))
+                p->arena.failed = true;
+        else if (errors->count == 0)
                 policy_validate(p, settings, errors);
         if (errors->count == 0 && arena_failed(&p->arena))
                 policy_error_add(errors, 0, "the policy needs more memory than is allowed; make it smaller");
@@ -99,6 +122,9 @@ void policy_free(struct policy *p)
 {
         if (!p)
                 return;
+        table_fini(&p->group_by_name);
+        table_fini(&p->tag_by_name);
+        table_fini(&p->host_by_name);
         arena_fini(&p->arena);
         free(p);
 }
@@ -113,28 +139,17 @@ bool policy_has_ssh_checks(const struct policy *p)
         return false;
 }
 
-static const struct named *find_named(const struct vec *v, struct slice name)
-{
-        VEC_EACH(struct named, n, v)
-        if (slice_equal(n->name, name))
-                return n;
-        return NULL;
-}
-
 const struct named *policy_group(const struct policy *p, struct slice name)
 {
-        return find_named(&p->groups, name);
+        return table_get(&p->group_by_name, name);
 }
 
 const struct named *policy_tag(const struct policy *p, struct slice name)
 {
-        return find_named(&p->tag_owners, name);
+        return table_get(&p->tag_by_name, name);
 }
 
 const struct host *policy_host(const struct policy *p, struct slice name)
 {
-        VEC_EACH(struct host, h, &p->hosts)
-        if (slice_equal(h->name, name))
-                return h;
-        return NULL;
+        return table_get(&p->host_by_name, name);
 }

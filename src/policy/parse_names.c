@@ -33,35 +33,33 @@ static void parse_named(
         table_fini(&seen);
 }
 
-static const struct named *last_by_name(const struct vec *v, const struct named *before)
+static const struct text *nested_member(const struct named *group)
 {
-        const struct named *best = NULL;
-
-        VEC_EACH(struct named, n, v)
-        {
-                if (before && slice_compare(n->name, before->name) >= 0)
-                        continue;
-                if (!best || slice_compare(n->name, best->name) > 0)
-                        best = n;
-        }
-        return best;
+        VEC_EACH(struct text, m, &group->members)
+                if (slice_has_prefix(m->s, SLICE_LIT("group:")))
+                        return m;
+        return NULL;
 }
 
 /* The official service looks at groups from the last name to the first and reports
  * the first group it finds inside another. */
 static void check_nesting(struct parser *ps, const struct vec *groups)
 {
-        for (const struct named *g = last_by_name(groups, NULL); g; g = last_by_name(groups, g)) {
-                VEC_EACH(struct text, m, &g->members)
-                {
-                        if (!slice_has_prefix(m->s, SLICE_LIT("group:")))
-                                continue;
-                        policy_error_add(ps->errors, m->pos,
-                                "groups[\"%.*s\"]: \"%.*s\": group members cannot be recursive",
-                                SLICE_ARGS(g->name), SLICE_ARGS(m->s));
-                        return;
+        const struct named *last = NULL;
+        const struct text *inside = NULL;
+
+        VEC_EACH(struct named, g, groups)
+        {
+                const struct text *m = nested_member(g);
+                if (m && (!last || slice_compare(g->name, last->name) > 0)) {
+                        last = g;
+                        inside = m;
                 }
         }
+        if (last)
+                policy_error_add(ps->errors, inside->pos,
+                        "groups[\"%.*s\"]: \"%.*s\": group members cannot be recursive",
+                        SLICE_ARGS(last->name), SLICE_ARGS(inside->s));
 }
 
 void parse_groups(struct parser *ps)

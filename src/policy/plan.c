@@ -295,29 +295,94 @@ void plan_free(struct plan *pl)
         free(pl);
 }
 
+/* --- what a token stands for ------------------------------------------------------------- */
+
+static void resolve_node(struct ipset *out, struct arena *arena, const struct node *n)
+{
+        ipset_add_addr(out, arena, &n->n.ipv4);
+        ipset_add_addr(out, arena, &n->n.ipv6);
+}
+
+static void resolve_user(const struct plan *pl, struct slice token, struct ipset *out, struct arena *arena)
+{
+        size_t matches;
+        const struct policy_user *u = roster_find_user(pl->roster, token, &matches);
+        const struct user_nodes *own = u ? roster_of_user(pl->roster, u->id) : NULL;
+
+        for (size_t i = 0; own && i < own->nodes.count; i++)
+                resolve_node(out, arena, ((struct node *const *)own->nodes.items)[i]);
+}
+
+static void resolve_group(const struct plan *pl, struct slice name, struct ipset *out, struct arena *arena)
+{
+        const struct named *group = policy_group(pl->p, name);
+
+        if (group)
+                VEC_EACH(struct text, m, &group->members)
+        resolve_user(pl, m->s, out, arena);
+}
+
+/* Those that only a look at every node finds. */
+static void resolve_nodes(const struct plan *pl, const struct alias *a, struct ipset *out, struct arena *arena)
+{
+        for (size_t i = 0; i < pl->roster->slots.count; i++) {
+                const struct node *n = roster_slot(pl->roster, i);
+                if (n && node_is_named(pl, n, a))
+                        resolve_node(out, arena, n);
+        }
+}
+
+static void resolve_autogroup(const struct plan *pl, const struct alias *a, struct ipset *out, struct arena *arena)
+{
+        switch (a->autogroup) {
+        case AUTOGROUP_INTERNET:
+                ipset_add_set(out, arena, &pl->internet);
+                return;
+        case AUTOGROUP_DANGER_ALL:
+                ipset_add_set(out, arena, &pl->all);
+                return;
+        case AUTOGROUP_MEMBER:
+        case AUTOGROUP_TAGGED:
+        case AUTOGROUP_ROLE:
+                resolve_nodes(pl, a, out, arena);
+                return;
+        case AUTOGROUP_NONE:
+        case AUTOGROUP_SELF:
+        case AUTOGROUP_NONROOT:
+                return;
+        }
+}
+
 /* For tests and approvals, which may name what no rule names. */
 void plan_resolve(const struct plan *pl, const struct alias *a, struct ipset *out, struct arena *arena)
 {
-        const struct host *host = a->kind == ALIAS_HOST ? policy_host(pl->p, a->text) : NULL;
+        const struct host *host;
 
-        if (a->kind == ALIAS_WILDCARD)
+        switch (a->kind) {
+        case ALIAS_WILDCARD:
                 ipset_add_set(out, arena, &pl->tailnet);
-        else if (a->kind == ALIAS_PREFIX)
+                break;
+        case ALIAS_PREFIX:
                 ipset_add_prefix(out, arena, &a->prefix);
-        else if (host)
-                ipset_add_prefix(out, arena, &host->prefix);
-        else if (a->autogroup == AUTOGROUP_INTERNET)
-                ipset_add_set(out, arena, &pl->internet);
-        else if (a->autogroup == AUTOGROUP_DANGER_ALL)
-                ipset_add_set(out, arena, &pl->all);
-        for (size_t i = 0; i < pl->roster->slots.count; i++) {
-                const struct node *n = roster_slot(pl->roster, i);
-                if (!n || !node_is_named(pl, n, a))
-                        continue;
-                if (ip_valid(&n->n.ipv4))
-                        ipset_add_addr(out, arena, &n->n.ipv4);
-                if (ip_valid(&n->n.ipv6))
-                        ipset_add_addr(out, arena, &n->n.ipv6);
+                break;
+        case ALIAS_HOST:
+                host = policy_host(pl->p, a->text);
+                if (host)
+                        ipset_add_prefix(out, arena, &host->prefix);
+                break;
+        case ALIAS_USER:
+                resolve_user(pl, a->text, out, arena);
+                break;
+        case ALIAS_GROUP:
+                resolve_group(pl, a->text, out, arena);
+                break;
+        case ALIAS_AUTOGROUP:
+                resolve_autogroup(pl, a, out, arena);
+                break;
+        case ALIAS_TAG:
+        case ALIAS_DOMAIN:
+                resolve_nodes(pl, a, out, arena);
+                break;
         }
         ipset_sort(out);
 }

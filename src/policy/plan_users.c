@@ -8,20 +8,16 @@ static struct slice email_domain(const struct policy_user *u)
         return slice_after(u->email, slice_find(u->email, '@') + 1);
 }
 
-static bool has_selector(const struct vec *v, const struct selector *s)
-{
-        VEC_EACH(struct selector *, old, v)
-        if (*old == s)
-                return true;
-        return false;
-}
-
+/* The tokens of one selector follow each other: had it the user already, it came last. */
 static void give(struct vec *lists, struct arena *a, const struct roster *r, const struct policy_user *u,
         struct selector *s)
 {
         struct vec *list = &lists[u - r->users];
-        struct selector **added = has_selector(list, s) ? NULL : VEC_PUSH(list, a, struct selector *);
+        struct selector *const *items = list->items;
 
+        if (list->count && items[list->count - 1] == s)
+                return;
+        struct selector **added = VEC_PUSH(list, a, struct selector *);
         if (added)
                 *added = s;
 }

@@ -2,6 +2,7 @@
 #ifndef POLICY_INTERNAL_H
 #define POLICY_INTERNAL_H
 
+#include "base/table.h"
 #include "policy/ipset.h"
 #include "policy/policy.h"
 #include "json/reader.h"
@@ -129,11 +130,13 @@ struct policy {
         bool randomize_client_port;
         struct vec groups, tag_owners, approve_routes; /* struct named */
         struct vec hosts;                              /* struct host */
+        struct table group_by_name, tag_by_name, host_by_name;
         struct vec approve_exit;                       /* struct text */
         struct vec grants;                             /* struct grant: the grants, then the acls */
         struct vec ssh, node_attrs, tests, ssh_tests;
 };
 
+/* NULL if the policy has none of that name. */
 const struct named *policy_group(const struct policy *p, struct slice name);
 const struct named *policy_tag(const struct policy *p, struct slice name);
 const struct host *policy_host(const struct policy *p, struct slice name);

@@ -242,6 +242,11 @@ static void remove_by_id(struct heap_vec *v, struct node *n)
         memmove(items + at, items + at + 1, (v->count - at) * sizeof(n));
 }
 
+const struct user_nodes *roster_of_user(const struct roster *r, int64_t user_id)
+{
+        return table_get(&r->by_user, id_key(&user_id));
+}
+
 static bool join_user(struct roster *r, struct node *n)
 {
         struct user_nodes *u = table_get(&r->by_user, id_key(&n->n.user_id));

@@ -94,6 +94,8 @@ const struct policy_user *roster_find_user(const struct roster *r, struct slice 
 struct node *node_new(const struct policy_node *n);
 void roster_node_free(struct node *n);
 struct node *roster_node(const struct roster *r, int64_t id);
+/* The untagged nodes of a user; NULL if there are none. */
+const struct user_nodes *roster_of_user(const struct roster *r, int64_t user_id);
 struct node *roster_slot(const struct roster *r, size_t slot);
 /* ERR_NOMEM: nothing was added. */
 enum err MUST_USE roster_add(struct roster *r, struct node *n, uint64_t clock);
