@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
 import conftest_lab  # noqa: E402
 import report  # noqa: E402
 from conftest_lab import lab, make_tailnet, programs_of, sanitizers  # noqa: E402,F401
+from elsewhere import Elsewhere  # noqa: E402
 from official import GENERATIONS, why_not  # noqa: E402
 from topology import Lab  # noqa: E402
 from world import World, lab_name  # noqa: E402
@@ -92,5 +93,22 @@ def world(shared_world):
     """The shared tailnet, everyone in it and well."""
     for program in shared_world.lab.programs:
         program.forget_output()
+    shared_world.open_direct_paths()
     shared_world.settle()
     return shared_world
+
+
+@pytest.fixture(scope="session")
+def shared_elsewhere(generation):
+    with Lab(lab_name(generation) + "9") as lab:
+        yield Elsewhere(lab, generation)
+    shutil.rmtree(lab.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def place(shared_elsewhere):
+    for program in shared_elsewhere.lab.programs:
+        program.forget_output()
+    shared_elsewhere.open_direct_paths()
+    shared_elsewhere.settle()
+    return shared_elsewhere

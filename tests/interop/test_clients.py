@@ -8,11 +8,24 @@ import subprocess
 
 import pytest
 
-from official import OfficialNode
+from official import OfficialNode, helper
+from tailnet import Node
 from topology import wait_until
-from world import pairs, peer, transfer
+from world import PORT, Half, addresses_of, endpoints_of, leaves_at, pairs, peer, transfer
 
 pytestmark = pytest.mark.direction("official client, our server and relay")
+
+
+def transfer_between_all(world):
+    """Each with each, both ways at once, either kind as the one that connects."""
+    for a, b in ((world.off1, world.off2), (world.off1, world.weft1), (world.weft1, world.off2)):
+        transfer(a, b)
+
+
+def test_100_MB_each_way_relayed(shared_world):
+    """First of all, while no path between them was ever direct."""
+    shared_world.close_direct_paths()
+    transfer_between_all(shared_world)
 
 
 def test_direct_paths_between_all(world):
@@ -23,22 +36,7 @@ def test_direct_paths_between_all(world):
 
 def test_100_MB_each_way_direct(world):
     world.wait_direct()
-    for b in (world.off2, world.weft1):
-        transfer(world.off1, b)
-
-
-def test_100_MB_each_way_relayed(world):
-    world.block_udp(True)
-    try:
-        world.wait_relayed()
-        for b in (world.off2, world.weft1):
-            transfer(world.off1, b)
-    finally:
-        world.block_udp(False)
-
-
-def addresses_of(node, name):
-    return set(node.host.run("getent", "ahosts", name, check=False).stdout.split())
+    transfer_between_all(world)
 
 
 def test_names_resolve(world):
@@ -48,8 +46,12 @@ def test_names_resolve(world):
         wait_until(f"{name} to resolve at {node.host.name}", lambda: addresses_of(node, name) & known, 10)
 
 
-def test_peer_added_and_deleted(world):
-    guest = world.guest()
+KINDS = pytest.mark.parametrize("kind", [OfficialNode, Node], ids=["official", "weftd"])
+
+
+@KINDS
+def test_peer_added_and_deleted(world, kind):
+    guest = world.guest("guest", kind)
     world.up(guest)
     name = guest.host.name
     wait_until("all to see the new peer", lambda: all(peer(node, name) for node in world.nodes), 2)
@@ -58,38 +60,34 @@ def test_peer_added_and_deleted(world):
     guest.program.stop()
 
 
-def test_peer_renamed(world):
-    number = world.server_node("weft1")["id"]
-    for new in ("renamed", "weft1"):
+@pytest.mark.parametrize("name", ["off2", "weft1"])
+def test_peer_renamed(world, name):
+    number = world.server_node(name)["id"]
+    for new in ("renamed", name):
         world.tailnet.cli("nodes", "rename", "-i", number, new)
-        wait_until(f"the clients to see the name {new}", lambda: all(
-            peer(node, "weft1")["DNSName"].split(".")[0] == new for node in (world.off1, world.off2)), 2)
+        wait_until(f"the others to see the name {new}", lambda: all(
+            peer(node, name)["DNSName"].split(".")[0] == new for node in world.others(name)), 2)
 
 
-def test_peer_expired(world):
-    number = world.server_node("off2")["id"]
-    world.tailnet.cli("nodes", "expire", "-i", number)
-    wait_until("the others to see the key expire", lambda: all(peer(node, "off2").get("Expired") for node in (world.off1, world.weft1)), 2)
-    wait_until("off2 to need a login", lambda: world.off2.status()["BackendState"] == "NeedsLogin", 10)
-    world.up(world.off2, None, "--force-reauth")
-    wait_until("the others to see it back", lambda: all(
-        not peer(node, "off2").get("Expired") for node in (world.off1, world.weft1)), 2)
+@pytest.mark.parametrize("name", ["off2", "weft1"])
+def test_peer_expired(world, name):
+    node = getattr(world, name)
+    world.tailnet.cli("nodes", "expire", "-i", world.server_node(name)["id"])
+    wait_until("the others to see the key expire", lambda: all(peer(other, name).get("Expired") for other in world.others(name)), 2)
+    wait_until(f"{name} to need a login", lambda: node.status()["BackendState"] == "NeedsLogin", 10)
+    world.up(node, None, "--force-reauth")
+    wait_until("the others to see it back", lambda: not any(peer(other, name).get("Expired") for other in world.others(name)), 2)
 
 
-def endpoints_of(node, address):
-    """Where an official client believes a peer to be. Its whois follows patches in every generation; 1.80's `debug netmap` does not."""
-    done = node.weft("whois", "--json", address, check=False)
-    return json.loads(done.stdout)["Node"].get("Endpoints") or [] if done.returncode == 0 else []
-
-
-def test_peer_moved_to_another_endpoint(world):
-    guest = world.guest()
+@KINDS
+def test_peer_moved_to_another_endpoint(world, kind):
+    guest = world.guest("guest", kind)
     world.up(guest)
-    wait_until("the other to see the guest", lambda: endpoints_of(world.off1, guest.address()), 10)
-    moved = "203.0.113.250"
+    address, moved = guest.address(), "203.0.113.250"
+    wait_until("the others to see the guest", lambda: all(endpoints_of(node, address) for node in world.nodes), 10)
     guest.host.ip("addr", "add", f"{moved}/24", "dev", "eth0")
     wait_until("the guest to know its address", lambda: any(moved in a for a in guest.status()["Self"]["Addrs"] or []), 30)
-    wait_until("the other to know it", lambda: any(moved in e for e in endpoints_of(world.off1, guest.address())), 2)
+    wait_until("the others to know it", lambda: all(any(moved in e for e in endpoints_of(node, address)) for node in world.nodes), 2)
     world.dismiss(guest)
 
 
@@ -141,16 +139,6 @@ def test_exit_node(world, exit_node, client):
         exit_node.weft("set", "--advertise-exit-node=false")
 
 
-def leaves_at(exit_node, client):
-    """Whether a ping of the client to the internet's router goes out at the exit node."""
-    def sent():
-        return int((exit_node.host.ip("-s", "-j", "link", "show", "eth0").stdout and
-                    json.loads(exit_node.host.ip("-s", "-j", "link", "show", "eth0").stdout)[0]["stats64"]["tx"]["packets"]))
-    before = sent()
-    answered = client.host.run("ping", "-c5", "-i0.1", "-W1", "203.0.113.1", check=False).returncode == 0
-    return answered and sent() - before >= 5
-
-
 def test_tags(world):
     """By a tagged key, and given by the administrator."""
     guest = world.guest()
@@ -167,7 +155,7 @@ def test_ephemeral_node_logs_out(world):
     world.up(guest, world.tailnet.auth_key(world.tailnet.user_id, "--ephemeral"))
     wait_until("the others to see it", lambda: peer(world.off1, guest.host.name), 2)
     guest.weft("logout")
-    wait_until("it to be gone", lambda: not world.server_node(guest.host.name) and not peer(world.off1, guest.host.name), 5)
+    wait_until("it to be gone", lambda: not world.server_node(guest.host.name) and not any(peer(node, guest.host.name) for node in world.nodes), 2)
     guest.program.stop()
 
 
@@ -204,13 +192,31 @@ def test_logout_and_login_again_keep_identity(world):
     world.dismiss(guest)
 
 
-def test_key_rotation(world):
-    before, address = world.server_node("off1")["nodeKey"], world.off1.address()
-    world.up(world.off1, None, "--force-reauth")
-    after = world.server_node("off1")["nodeKey"]
-    assert after != before and world.off1.address() == address
+@pytest.mark.parametrize("name", ["off1", "weft1"])
+def test_key_rotation(world, name):
+    node = getattr(world, name)
+    before, address = world.server_node(name)["nodeKey"], node.address()
+    world.up(node, None, "--force-reauth")
+    assert world.server_node(name)["nodeKey"] != before and node.address() == address
     wait_until("traffic under the new key", lambda: all(
-        node.host.run("ping", "-c1", "-W1", address, check=False).returncode == 0 for node in (world.off2, world.weft1)), 15)
+        other.host.run("ping", "-c1", "-W1", address, check=False).returncode == 0 for other in world.others(name)), 15)
+
+
+def test_program_over_tsnet(world):
+    """A program that is a node by itself: our node connects to it, then it to our node; 5 MB each way each time."""
+    host, ours, amount = world.guest_host("tsnet"), world.weft1, 5_000_000
+    folder = host.lab.folder / "tsnet"
+    folder.mkdir()
+    program = host.start("tsnet", [helper(world.generation, "tsnetpeer"), folder, world.tailnet.url, world.tailnet.key, host.name, amount,
+                                   f"{ours.address()}:{PORT}"], world.tailnet.environment)
+    address = wait_until("it to listen", lambda: re.search(r"^address (\S+)$", program.output(), re.M), 30).group(1)
+    with Half(ours, "listen", ours.address(), amount) as second, Half(ours, "connect", address, amount) as first:
+        mine = [first.result(40), second.result(40)]
+    assert all(mine), f"{first.name}: {first.text}\n{second.name}: {second.text}"
+    assert program.stop() == 0
+    others = [json.loads(line) for line in program.output().splitlines() if line.startswith("{")]
+    assert [(r["sent"], r["received"]) for r in mine] == [(r["received"], r["sent"]) for r in others]
+    world.forget(host.name)
 
 
 def test_server_restart_without_new_login(world):

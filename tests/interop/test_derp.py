@@ -19,6 +19,7 @@ sys.path.insert(0, str(HERE.parent / "lab"))
 
 from official import build, helper  # noqa: E402
 from topology import BUILD, wait_until  # noqa: E402
+from world import peer  # noqa: E402
 
 MESH_KEY = "0123456789abcdef" * 4
 DEV_PORT = 3340  # the official relay's dev mode knows no other
@@ -55,9 +56,16 @@ def relay(port, folder, *flags):
 
 
 def drive(program, *arguments, env=None):
-    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=60, env=os.environ | (env or {}))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """Runs one of the programs here to its end; its output is in the failure, beside the relay's."""
+    with subprocess.Popen([program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env=os.environ | (env or {})) as process:
+        try:
+            text = process.communicate(timeout=60)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            text = process.communicate()[0] + "no end within 60 s"
+    assert process.returncode == 0, text
+    return text
 
 
 def with_tls(folder):
@@ -88,12 +96,15 @@ def test_relay_over_TLS_pinned_by_the_DERP_map(tmp_path, generation):
         assert "ok peer gone, disconnected" in drive(helper(generation, "derpclient"), "-pin", pin, f"127.0.0.1:{port}")
 
 
-def test_relay_over_WebSocket(tmp_path, generation):
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_relay_over_WebSocket(tmp_path, generation, scheme):
     port = free_port()
-    with relay(port, tmp_path):
-        program = helper(generation, "derpclient", "-tags=ts_debug_websockets")
-        text = drive(program, f"http://127.0.0.1:{port}/derp", env={"TS_DEBUG_DERP_WS_CLIENT": "true"})
-        assert "ok peer gone, disconnected" in text
+    program = helper(generation, "derpclient", "-tags=ts_debug_websockets")
+    env = {"TS_DEBUG_DERP_WS_CLIENT": "true", "SSL_CERT_FILE": str(tmp_path / "127.0.0.1.crt")}
+    with relay(port, tmp_path, *(with_tls(tmp_path) if scheme == "wss" else [])):
+        url = f"{'https' if scheme == 'wss' else 'http'}://127.0.0.1:{port}/derp"
+        text = drive(program, url, env=env)
+        assert "ok largest packet" in text and "ok pong" in text and "ok peer gone, disconnected" in text
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.slow)])
@@ -138,17 +149,52 @@ def test_mesh_with_the_official_relay(tmp_path, generation):
         assert routes > 0
 
 
+def lines_until(process, wanted):
+    """Reads what a program prints until a line is the one wanted."""
+    text = ""
+    for line in process.stdout:
+        text += line
+        if line.rstrip() == wanted:
+            return
+    raise AssertionError(f"it ended without the line {wanted!r}:\n{text}")
+
+
 def test_control_over_WebSocket(world):
-    """The form that clients in browsers use: registration with a key."""
+    """The form that clients in browsers use: registration with a key, the map, and a change of it within 2 s."""
     guest = world.guest_host("browser")
-    program = helper(world.generation, "controlws")
-    text = guest.run(program, world.tailnet.url, world.tailnet.key, env=world.tailnet.environment).stdout
-    assert "ok registered as a node of" in text
-    node = world.server_node("browser")
-    assert node
-    world.tailnet.cli("--force", "nodes", "delete", "-i", node["id"])
+    number = world.server_node("weft1")["id"]
+    command = ["ip", "netns", "exec", guest.netns, helper(world.generation, "controlws"), world.tailnet.url, world.tailnet.key]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env=guest.environment(world.tailnet.environment)) as process:
+        try:
+            lines_until(process, "registered as a node of alice")
+            lines_until(process, "self browser.weft.test.")
+            lines_until(process, "peer weft1.weft.test.")
+            wait_until("the others to see it online", lambda: (peer(world.weft1, "browser") or {}).get("Online"), 2)
+            for new in ("renamed", "weft1"):
+                start = time.monotonic()
+                world.tailnet.cli("nodes", "rename", "-i", number, new)
+                lines_until(process, f"peer {new}.weft.test.")
+                assert time.monotonic() - start < 2
+        finally:
+            process.kill()
+    world.forget("browser")
+
+
+OF_NETCHECK = ("UDP IPv4 IPv6 IPv4CanSend IPv6CanSend OSHasIPv6 ICMPv4 MappingVariesByDestIP PreferredDERP RegionV6Latency GlobalV6").split()
 
 
 def test_netcheck_finds_relay_and_path(world):
-    report = json.loads(world.off1.weft("netcheck", "--format=json").stdout)
-    assert report["PreferredDERP"] == 900 and report["UDP"] and report["GlobalV4"].startswith("203.0.113.11:")
+    """The official report, and ours on the same host, which differ in times and the port of their own sockets only."""
+    theirs = json.loads(world.off1.weft("netcheck", "--format=json").stdout)
+    ours = json.loads(world.off1.host.run(BUILD / "weft", f"--socket={world.off1.socket}", "netcheck", "--format=json").stdout)
+    print(theirs, ours, sep="\n")
+    assert theirs["PreferredDERP"] == 900 and theirs["UDP"]
+    assert {name: ours[name] for name in OF_NETCHECK} == {name: theirs[name] for name in OF_NETCHECK}
+    for report in (theirs, ours):
+        assert report["GlobalV4"].startswith("203.0.113.11:") and report["RegionLatency"].keys() == report["RegionV4Latency"].keys() == {"900"}
+
+
+@pytest.mark.pending("weft netcheck asks no gateway for port mapping and looks for no captive portal")
+def test_netcheck_of_port_mapping_and_captive_portal(generation):
+    pass

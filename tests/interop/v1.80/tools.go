@@ -13,5 +13,6 @@ import (
 	_ "tailscale.com/control/controlbase"
 	_ "tailscale.com/derp/derphttp"
 	_ "tailscale.com/net/stun"
+	_ "tailscale.com/tsnet"
 	_ "tailscale.com/tstest/integration/testcontrol"
 )

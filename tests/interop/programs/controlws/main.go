@@ -1,14 +1,17 @@
-// Command controlws registers a node over the WebSocket form of the control protocol,
-// as the official client does in a browser: controlws URL AUTHKEY. Over WebSocket a
-// server has no early payload: HTTP/2 begins at once.
+// Command controlws is a node over the WebSocket form of the control protocol, as the
+// official client in a browser is one: controlws URL AUTHKEY. It registers, asks for
+// its map and prints what that says of peers, until it is ended. Over WebSocket a server
+// has no early payload: HTTP/2 begins at once.
 package main
 
 import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -51,25 +54,55 @@ func dial(ctx context.Context, base string) net.Conn {
 	return noise
 }
 
+// request sends one request of the control protocol through the connection of the session.
+func request(ctx context.Context, h2 *http2.ClientConn, target string, body any) io.Reader {
+	text, err := json.Marshal(body)
+	check(target, err)
+	rq, err := http.NewRequestWithContext(ctx, "POST", target, bytes.NewReader(text))
+	check(target, err)
+	res, err := h2.RoundTrip(rq)
+	check(target, err)
+	if res.StatusCode != http.StatusOK {
+		log.Fatalf("%s: %s", target, res.Status)
+	}
+	return res.Body
+}
+
+// follow prints the name of each peer that a map or a change of one brings.
+func follow(messages io.Reader) {
+	for {
+		var length uint32
+		check("length", binary.Read(messages, binary.LittleEndian, &length))
+		text := make([]byte, length)
+		_, err := io.ReadFull(messages, text)
+		check("message", err)
+		var m tailcfg.MapResponse
+		check("map", json.Unmarshal(text, &m))
+		if m.Node != nil {
+			fmt.Println("self", m.Node.Name)
+		}
+		for _, p := range append(m.Peers, m.PeersChanged...) {
+			fmt.Println("peer", p.Name)
+		}
+	}
+}
+
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	base := os.Args[1]
+	base, node := os.Args[1], key.NewNode().Public()
+	info := &tailcfg.Hostinfo{Hostname: "browser"}
 	noise := dial(ctx, base)
 	h2, err := (&http2.Transport{}).NewClientConn(noise)
 	check("http2", err)
-	body, err := json.Marshal(tailcfg.RegisterRequest{
-		Version: tailcfg.CurrentCapabilityVersion, NodeKey: key.NewNode().Public(), Hostinfo: &tailcfg.Hostinfo{Hostname: "browser"},
-		Auth: &tailcfg.RegisterResponseAuth{AuthKey: os.Args[2]}, Ephemeral: true})
-	check("request", err)
-	rq, err := http.NewRequestWithContext(ctx, "POST", base+"/machine/register", bytes.NewReader(body))
-	check("request", err)
-	res, err := h2.RoundTrip(rq)
-	check("register", err)
 	var answer tailcfg.RegisterResponse
-	check("answer", json.NewDecoder(res.Body).Decode(&answer))
+	check("answer", json.NewDecoder(request(ctx, h2, base+"/machine/register", tailcfg.RegisterRequest{
+		Version: tailcfg.CurrentCapabilityVersion, NodeKey: node, Hostinfo: info,
+		Auth: &tailcfg.RegisterResponseAuth{AuthKey: os.Args[2]}, Ephemeral: true})).Decode(&answer))
 	if !answer.MachineAuthorized || answer.Error != "" {
 		log.Fatalf("not in: %+v", answer)
 	}
-	fmt.Println("ok registered as a node of", answer.User.DisplayName)
+	fmt.Println("registered as a node of", answer.User.DisplayName)
+	follow(request(ctx, h2, base+"/machine/map", tailcfg.MapRequest{
+		Version: tailcfg.CurrentCapabilityVersion, NodeKey: node, DiscoKey: key.NewDisco().Public(), Hostinfo: info, Stream: true, KeepAlive: true}))
 }

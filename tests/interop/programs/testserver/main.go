@@ -1,11 +1,14 @@
 // Command testserver runs the official control server for tests, with a door for the
-// suite to move it: testserver LISTEN DOOR DERPMAP.json.
+// suite to move it: testserver ADDRESS DOOR DERPMAP.json TLS.crt TLS.key. It serves
+// port 443 of ADDRESS.
 //
 //	GET  /nodes                         the nodes it knows
 //	POST /login?required=true           whether new nodes need an interactive login
 //	POST /complete?url=U                the login at U is done
+//	POST /authkey?key=K                 the only key that registers a node; none: any does
 //	POST /expire?on=true                every node key has expired
-//	POST /routes?node=KEY&route=R       the subnet that a node serves now
+//	POST /away?on=true                  its port is closed and every connection cut; its memory stays
+//	POST /node                          the body is what it knows of a node now; everybody is told
 //	POST /map?node=KEY                  the body as a map response, and only such from now on
 //	POST /ping?node=KEY&types=T&ip=IP   a ping request; answers with the method and what the node said
 //	POST /c2n?node=KEY                  the body goes to the node's /echo; answers with what came back
@@ -96,12 +99,22 @@ func door() *http.ServeMux {
 		}
 	})
 	mux.HandleFunc("POST /expire", func(w http.ResponseWriter, r *http.Request) { server.SetExpireAllNodes(r.FormValue("on") == "true") })
-	mux.HandleFunc("POST /routes", func(w http.ResponseWriter, r *http.Request) {
-		var routes []netip.Prefix
-		if text := r.FormValue("route"); text != "" {
-			routes = append(routes, netip.MustParsePrefix(text))
+	mux.HandleFunc("POST /authkey", func(w http.ResponseWriter, r *http.Request) { server.RequireAuthKey = r.FormValue("key") })
+	mux.HandleFunc("POST /away", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("on") == "true" {
+			way.close()
+		} else {
+			openWay()
 		}
-		server.SetSubnetRoutes(nodeOf(r), routes)
+	})
+	mux.HandleFunc("POST /node", func(w http.ResponseWriter, r *http.Request) {
+		var node tailcfg.Node
+		if err := json.NewDecoder(r.Body).Decode(&node); err != nil || node.Key.IsZero() {
+			refuse(w, "no node: %v", err)
+			return
+		}
+		server.UpdateNode(&node)
+		server.SetMasqueradeAddresses(nil) // there are none; this tells everybody, in every generation
 	})
 	mux.HandleFunc("POST /map", func(w http.ResponseWriter, r *http.Request) {
 		var m tailcfg.MapResponse
@@ -118,15 +131,18 @@ func door() *http.ServeMux {
 	return mux
 }
 
+func openWay() { way.open(os.Args[1]+":443", os.Args[4], os.Args[5]) }
+
 func main() {
 	var relays tailcfg.DERPMap
 	text, err := os.ReadFile(os.Args[3])
 	check(err)
 	check(json.Unmarshal(text, &relays))
 	server = &testcontrol.Server{
-		DERPMap: &relays, MagicDNSDomain: "test.example", ExplicitBaseURL: "http://" + os.Args[1],
-		DNSConfig: &tailcfg.DNSConfig{Proxied: true, Domains: []string{"test.example"}}}
+		DERPMap: &relays, MagicDNSDomain: "test.example", ExplicitBaseURL: "https://" + os.Args[1],
+		DNSConfig: &tailcfg.DNSConfig{Proxied: true, Domains: []string{"test.example"}},
+		Verbose:   true} // the suite reads in its log what nodes asked for
 	prepare()
-	go func() { check(http.ListenAndServe(os.Args[2], door())) }()
-	check(http.ListenAndServe(os.Args[1], server))
+	openWay()
+	check(http.ListenAndServe(os.Args[2], door()))
 }
