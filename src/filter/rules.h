@@ -1,4 +1,4 @@
-/* A compiled filter from the inside: what rules.c builds, check.c and caps.c read. */
+/* A compiled filter from the inside: what rules.c builds and check.c reads. */
 #ifndef FILTER_RULES_H
 #define FILTER_RULES_H
 

@@ -177,7 +177,7 @@ void parse_aliases(struct parser *ps, struct vec *out);
 /* Where the next value begins. */
 size_t parse_pos(struct parser *ps);
 
-/* parse_rules.c, parse_ssh.c, parse_names.c, parse_tests.c: one section each. */
+/* parse_rules.c, parse_ssh.c (tests too), parse_names.c: one section each. */
 void parse_acls(struct parser *ps);
 void parse_grants(struct parser *ps);
 void parse_groups(struct parser *ps);
