@@ -48,13 +48,13 @@ static void put_ago(const struct tailcfg_time *seen, int64_t now_ns, char *out, 
                 snprintf(out, cap, ", last seen %lldd ago", (long long)minutes / (24 * 60));
 }
 
-static void put_state(const struct status_peer *p, bool is_self, int64_t now_ns, char *out)
+static void put_state(const struct status_peer *p, int64_t now_ns, char *out)
 {
         char path[128] = "", offline[64] = "", ago[48], traffic[64] = "";
         bool any = p->rx_bytes || p->tx_bytes;
 
         put_ago(&p->last_seen, now_ns, ago, sizeof ago);
-        if (!p->online && !is_self)
+        if (!p->online)
                 snprintf(offline, sizeof offline, "offline%s", ago);
         if (any)
                 snprintf(traffic, sizeof traffic, ", tx %llu rx %llu", (unsigned long long)p->tx_bytes, (unsigned long long)p->rx_bytes);
@@ -74,7 +74,7 @@ static void put_state(const struct status_peer *p, bool is_self, int64_t now_ns,
                 cli_cell(out, STATUS_CELL_MAX, "%s", *offline ? offline : "-");
 }
 
-static void fill_row(const struct status *st, const struct status_peer *p, bool is_self, int64_t now_ns, struct status_row *row)
+static void fill_row(const struct status *st, const struct status_peer *p, int64_t now_ns, struct status_row *row)
 {
         row->peer = p;
         if (p->ips.count)
@@ -82,7 +82,7 @@ static void fill_row(const struct status *st, const struct status_peer *p, bool 
         put_name(st, p, row->cell[1]);
         put_owner(st, p, row->cell[2]);
         cli_cell(row->cell[3], STATUS_CELL_MAX, "%.*s", (int)(p->os.len < 64 ? p->os.len : 64), (const char *)p->os.ptr);
-        put_state(p, is_self, now_ns, row->cell[4]);
+        put_state(p, now_ns, row->cell[4]);
 }
 
 static int by_name(const void *a, const void *b)
@@ -106,11 +106,11 @@ struct status_row *status_rows(const struct status *st, const struct status_show
         if (!rows)
                 return NULL;
         if (show->self)
-                fill_row(st, &st->self, true, now_ns, &rows[n++]);
+                fill_row(st, &st->self, now_ns, &rows[n++]);
         size_t first_peer = n;
         for (size_t i = 0; i < st->peers.count && show->peers; i++)
                 if (!show->active || st->peers.items[i].active)
-                        fill_row(st, &st->peers.items[i], false, now_ns, &rows[n++]);
+                        fill_row(st, &st->peers.items[i], now_ns, &rows[n++]);
         qsort(rows + first_peer, n - first_peer, sizeof *rows, by_name);
         *count = n;
         return rows;

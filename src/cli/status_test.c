@@ -91,6 +91,7 @@ static void peers_stand_by_name(void **state)
         const struct status_row *rows = status_rows(&st, &show, 0, &arena, &count);
         assert_int_equal(count, 3);
         assert_string_equal(rows[0].cell[1], "z.other.net");
+        assert_string_equal(rows[0].cell[4], "offline"); /* control does not hear of us */
         assert_string_equal(rows[1].cell[1], "a.example.net");
         assert_string_equal(rows[2].cell[1], "b.example.net");
         show = (struct status_show){ .peers = true, .active = true };

@@ -121,7 +121,8 @@ def test_without_sync_nothing_new_is_taken(lab, tailnet):
     wait_until("traffic", lambda: reaches(two, one.address()), 30)
     one.weft("set", "--sync=false")
     assert one.prefs()["Sync"] is False
-    assert "weft set --sync" in one.weft("status").stdout
+    shown = one.weft("status").stdout
+    assert "weft set --sync" in shown and re.search("^100[.0-9]+ +one .*offline", shown, re.M), shown
     wait_until("a server that misses the node", lambda: not online(tailnet, "one"), 60)
     tailnet.cli("nodes", "rename", "-i", ident(tailnet, "two"), "other")
     assert reaches(one, two.address())
