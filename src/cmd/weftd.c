@@ -1,10 +1,12 @@
 /* weftd: the node's daemon. Flags of tailscaled (spec/node.md 1.1). */
 #include <errno.h>
 #include <signal.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +17,7 @@
 #include "base/text.h"
 #include "cli/flags.h"
 #include "cli/weft.h"
+#include "net/listener.h"
 #include "net/loop.h"
 #include "node/node.h"
 #include "os/dns.h"
@@ -24,7 +27,12 @@
 
 static const struct log main_log = { "weftd" };
 
-enum { MTU_DEFAULT = 1280, MTU_MAX = 65536 };
+enum {
+        MTU_DEFAULT = 1280,
+        MTU_MAX = 65536,
+        /* Sockets, relays, resolvers and the pipes of the event loop, with room for those who ask. */
+        DESCRIPTORS_MIN = 64,
+};
 
 struct daemon_flags {
         const char *tun, *state, *state_dir, *socket;
@@ -131,6 +139,8 @@ static const char *check_flags(const struct daemon_flags *f)
                 return "--tun is the name of an interface: 1 to 15 characters without a slash";
         if (f->port < 0 || f->port > 65535)
                 return "--port is a UDP port, 0 to 65535";
+        if (strlen(f->state) >= PATH_MAX || strlen(f->state_dir) >= PATH_MAX - 32)
+                return "--state and --statedir: the path is too long";
         if (!*f->socket || strlen(f->socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
                 return "--socket is the path of a Unix socket, at most 107 bytes long";
         return NULL;
@@ -140,6 +150,31 @@ static void print_help(const struct flag *flags, size_t count)
 {
         printf("Usage: weftd [flags]\n\nThe daemon of a weft node. Control it with weft(1).\n\nFlags:\n");
         flags_print(stdout, flags, count);
+}
+
+/* ---- the machine ------------------------------------------------------------------------- */
+
+/* Said here, since half a daemon that cannot open its next file says it less clearly. */
+static bool has_descriptors(void)
+{
+        struct rlimit limit;
+
+        net_raise_descriptor_limit();
+        if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS_MIN)
+                return true;
+        fprintf(stderr, "weftd: only %llu files may be open at once and weftd needs %d: raise ulimit -n, or LimitNOFILE= of "
+                        "the service\n", (unsigned long long)limit.rlim_cur, DESCRIPTORS_MIN);
+        return false;
+}
+
+static int cleanup(void)
+{
+        if (!router_is_permitted())
+                return fail("taking away routes and rules needs root or CAP_NET_ADMIN: run with sudo");
+        router_cleanup();
+        firewall_cleanup();
+        os_dns_cleanup();
+        return 0;
 }
 
 /* ---- running ----------------------------------------------------------------------------- */
@@ -213,22 +248,21 @@ static int run(const struct node_options *base)
 }
 
 /* Where the state lives unless told otherwise (spec/node.md 1.3). */
-static const char *default_state(char out[static 512])
+static void default_state(char out[static PATH_MAX])
 {
         const char *home = getenv("XDG_DATA_HOME"), *user = getenv("HOME");
 
         if (geteuid() == 0)
-                snprintf(out, 512, "/var/lib/tailscale/tailscaled.state");
+                snprintf(out, PATH_MAX, "/var/lib/tailscale/tailscaled.state");
         else if (home && *home)
-                snprintf(out, 512, "%s/tailscale/tailscaled.state", home);
+                snprintf(out, PATH_MAX, "%s/tailscale/tailscaled.state", home);
         else
-                snprintf(out, 512, "%s/.local/share/tailscale/tailscaled.state", user ? user : "");
-        return out;
+                snprintf(out, PATH_MAX, "%s/.local/share/tailscale/tailscaled.state", user ? user : "");
 }
 
 int main(int argc, char **argv)
 {
-        char state[512], state_dir[512];
+        char state[PATH_MAX], state_dir[PATH_MAX];
         struct daemon_flags f = {
                 .tun = "tailscale0", .state = "", .state_dir = "", .socket = weft_default_socket(),
                 .port = port_of_environment(), .verbose = verbosity_of_environment(),
@@ -273,12 +307,10 @@ int main(int argc, char **argv)
         if (why)
                 return fail(why);
         log_set_level(f.verbose <= 0 ? LOG_INFO : f.verbose == 1 ? LOG_DEBUG : LOG_TRACE);
-        if (f.cleanup) {
-                router_cleanup();
-                firewall_cleanup();
-                os_dns_cleanup();
-                return 0;
-        }
+        if (f.cleanup)
+                return cleanup();
+        if (!has_descriptors())
+                return 1;
 
         struct node_options options = {
                 .socket_path = f.socket,

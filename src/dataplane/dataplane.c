@@ -81,7 +81,7 @@ static enum err open_sockets(
         struct socket_holder *h = calloc(1, sizeof(*h));
 
         if (!h)
-                return ERR_NOMEM;
+                return diag_set(diag, ERR_NOMEM, "out of memory");
         enum err e = udp_pair_open(options, &h->pair, diag);
         if (e) {
                 free(h);
@@ -243,13 +243,13 @@ static enum err open_all(struct dataplane *dp, const struct dataplane_options *o
         if (dp->event_fd < 0)
                 return diag_set(diag, ERR_SYS, "cannot make an eventfd: %s", strerror(errno));
         if ((e = worker_init(dp, &dp->sender)) || (e = worker_init(dp, &dp->receiver)))
-                return e;
+                return diag_set(diag, e, "cannot prepare the packet path: %s", err_str(e));
         dp->flows = filter_flows_new();
         dp->jailed_flows = filter_flows_new();
         dp->send_state = sender_new(&dp->sender);
         dp->receive_state = receiver_new(&dp->receiver);
         if (!dp->flows || !dp->jailed_flows || !dp->send_state || !dp->receive_state)
-                return ERR_NOMEM;
+                return diag_set(diag, ERR_NOMEM, "out of memory");
         return open_sockets(dp, &o->udp, diag);
 }
 
@@ -258,17 +258,18 @@ enum err dataplane_start(const struct dataplane_options *o, struct dataplane **o
         struct dataplane *dp = dataplane_alloc(o);
 
         if (!dp)
-                return ERR_NOMEM;
+                return diag_set(diag, ERR_NOMEM, "out of memory");
         enum err e = open_all(dp, o, diag);
         if (!e) {
                 dp->tun_fd = o->tun_fd;
                 e = worker_start(&dp->sender, sender_run, dp->send_state);
-        }
-        if (!e)
-                e = worker_start(&dp->receiver, receiver_run, dp->receive_state);
-        if (!e) {
-                *out = dp;
-                return OK;
+                if (!e)
+                        e = worker_start(&dp->receiver, receiver_run, dp->receive_state);
+                if (!e) {
+                        *out = dp;
+                        return OK;
+                }
+                diag_set(diag, e, "cannot start the threads of the packet path: %s", err_str(e));
         }
         stop_workers(dp);
         dp->tun_fd = -1;

@@ -82,7 +82,7 @@ static enum err clear_stale(const char *path, struct diag *d)
         if (e == OK)
                 close(fd);
         if (e == OK || e == ERR_LIMIT) {
-                return diag_set(d, ERR_EXISTS, "another program listens on %s: address already in use", path);
+                return diag_set(d, ERR_EXISTS, "another program listens on %s (address already in use): stop it", path);
         }
         if (unlink(path) != 0)
                 return diag_set(d, err_from_errno(errno), "cannot remove the stale socket %s: %s", path,

@@ -22,8 +22,7 @@ static enum err load_machine_key(struct backend *b, struct diag *diag)
         if (text.len) {
                 if (secret_parse(slice_trim(text), &b->machine_key) == OK)
                         return OK;
-                return diag_set(diag, ERR_FORMAT, "the machine key in the state file is damaged: restore the file from "
-                        "a backup, or move it away to start as a new node");
+                return diag_set(diag, ERR_FORMAT, "the machine key is none");
         }
         key_generate(b->rng, &b->machine_key);
         secret_format(&b->machine_key, fresh);

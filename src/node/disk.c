@@ -28,8 +28,7 @@ static enum err read_file(int dir, const char *name, size_t max, struct buf *out
                 return errno == ENOENT ? ERR_NOTFOUND : ERR_SYS;
         enum err err = OK;
         if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-                errno = EINVAL;
-                err = ERR_SYS;
+                err = ERR_FORMAT;
         } else if ((uint64_t)st.st_size > max) {
                 err = ERR_LIMIT;
         }
@@ -143,10 +142,12 @@ enum err disk_load_state(const char *path, struct state_map *m, struct diag *dia
         close(fd);
         if (err == ERR_NOTFOUND)
                 err = OK;
+        else if (err == ERR_FORMAT)
+                diag_set(diag, err, "%s is a folder or a device, not a state file; choose another with --state", path);
         else if (err == ERR_LIMIT)
                 diag_set(diag, err, "%s is larger than any state file of a node; is it one?", path);
         else if (err)
-                diag_set(diag, err, "cannot read the state file %s: %s", path, strerror(why));
+                diag_set(diag, err, "cannot read the state file %s: %s; choose another with --state", path, strerror(why));
         else {
                 struct diag inner;
                 err = state_map_parse(m, buf_slice(&text), &inner);

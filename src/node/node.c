@@ -303,6 +303,20 @@ static enum err open_tun(struct node *n, struct diag *diag)
 
 /* ---- birth and death --------------------------------------------------------------------------- */
 
+/* What the state holds may be damaged inside a file that is whole. */
+static enum err new_backend(struct node *n, struct backend_config *config, struct diag *diag)
+{
+        struct diag inner = { "" };
+        enum err err = backend_new(config, &n->backend, &inner);
+
+        if (!err)
+                return OK;
+        if (err == ERR_NOMEM || !n->options.state_path)
+                return diag_set(diag, err, "%s", inner.text[0] ? inner.text : err_str(err));
+        return diag_set(diag, err, "the state file %s is damaged (%s): restore it from a backup, or move it away to start "
+                        "as a new node", n->options.state_path, inner.text[0] ? inner.text : err_str(err));
+}
+
 enum err node_start(struct net_loop *loop, const struct node_options *options, struct node **out, struct diag *diag)
 {
         struct node *n = calloc(1, sizeof *n);
@@ -346,7 +360,7 @@ enum err node_start(struct net_loop *loop, const struct node_options *options, s
         backend.state = &n->state;
         backend.is_ephemeral = !options->state_path;
         if (!err)
-                err = backend_new(&backend, &n->backend, diag);
+                err = new_backend(n, &backend, diag);
         /* A state that cannot be kept is worth a refusal at start, not a surprise later. */
         if (!err && options->state_path)
                 err = disk_save_state(options->state_path, &n->state, diag);

@@ -150,7 +150,7 @@ static enum err load_list(struct profiles *ps, struct diag *diag)
         }
         enum err err = json_finish(&r);
         if (err)
-                diag_set(diag, err, "the list of profiles in the state file is damaged: %s",
+                diag_set(diag, err, "the list of profiles: %s",
                         r.error ? r.error : err_str(err));
         arena_fini(&scratch);
         return err;
@@ -193,13 +193,16 @@ static enum err save_prefs(struct profiles *ps)
 
 static enum err load_prefs(struct profiles *ps, const char *key, struct diag *diag)
 {
+        struct slice text = state_map_get(ps->state, key);
         struct prefs fresh;
+        struct diag inner;
 
         prefs_init(&fresh);
-        enum err err = prefs_decode(state_map_get(ps->state, key), &fresh, NULL, diag);
+        fresh.logged_out = text.len == 0; /* a profile without preferences is as good as new */
+        enum err err = text.len ? prefs_decode(text, &fresh, NULL, &inner) : OK;
         if (err) {
                 prefs_fini(&fresh);
-                return err;
+                return diag_set(diag, err, "%s: %s", key, inner.text);
         }
         /* spec 1.5: the hosted server's old name is its new one, and an automatic
          * update that nobody here can do is no error at start. */

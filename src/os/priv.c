@@ -269,6 +269,8 @@ static enum err answer(struct priv *p, struct slice message, int fd)
         if (rd_finish(&r) != OK || p->count == 0 || text.len >= sizeof(d.text))
                 return ERR_FORMAT;
         memcpy(d.text, text.ptr, text.len);
+        if (!e && fd < 0 && p->pending[p->first].op == PRIV_OP_TUN_OPEN)
+                e = diag_set(&d, ERR_LIMIT, "too many files are open to take the TUN device: raise ulimit -n");
         complete(p, e, &dev, &d);
         return OK;
 }

@@ -2,8 +2,11 @@
 #include "os/router.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/fib_rules.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "netlink.h"
 
@@ -142,6 +145,14 @@ enum err router_apply(const struct router_change *c, struct diag *d)
         if (ip_valid(&c->prefix.ip))
                 ip_prefix_format(&c->prefix, text);
         return diag_set(d, err_from_errno(errnum), "cannot %s %s: %s", add ? "set" : "remove", text, strerror(errnum));
+}
+
+bool router_is_permitted(void)
+{
+        struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+        return syscall(SYS_capget, &head, sets) == 0 && sets[0].effective & 1U << CAP_NET_ADMIN;
 }
 
 static int delete_if_ours(const struct nlmsghdr *found, void *ctx)

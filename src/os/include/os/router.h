@@ -62,6 +62,8 @@ void router_change_read(struct reader *r, struct router_change *out);
  * quietly on a host without IPv6. */
 enum err MUST_USE router_apply(const struct router_change *c, struct diag *d);
 
+/* Whether the kernel lets this process change routes: CAP_NET_ADMIN. */
+bool router_is_permitted(void);
 /* Removes every rule of ours and flushes our table: crash recovery and --cleanup. */
 void router_cleanup(void);
 
