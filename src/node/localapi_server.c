@@ -37,7 +37,7 @@ struct localapi_ping {
         struct timer patience;
 };
 
-/* Somebody who waits for the end of a logout. */
+/* Somebody who waits: for the backend, or for the end of a logout. */
 struct waiter {
         struct list link;
         struct http_exchange *x;
@@ -51,6 +51,7 @@ struct localapi_server {
         struct http_server *http;
         struct net_listener *listener;
         struct list watchers, pings, logouts;
+        struct list early; /* asked before there was a backend to answer */
         unsigned watcher_count, ping_count, stranger_count;
         uint64_t next_token;
         struct timer engine_timer;
@@ -209,18 +210,17 @@ static void waiter_gone(void *ctx, struct http_exchange *x)
         free(w);
 }
 
-static void start_wait(struct localapi_server *s, struct http_exchange *x)
+static bool start_wait(struct list *line, struct http_exchange *x)
 {
         static const struct http_watch calls = { .on_abort = waiter_gone };
         struct waiter *w = calloc(1, sizeof *w);
 
-        if (!w) {
-                http_respond(x, 204, NULL, (struct slice){ 0 });
-                return;
-        }
+        if (!w)
+                return false;
         w->x = x;
-        list_push_back(&s->logouts, &w->link);
+        list_push_back(line, &w->link);
         http_watch(x, &calls, w);
+        return true;
 }
 
 static void answer_logouts(struct localapi_server *s)
@@ -254,17 +254,11 @@ static void add_headers(struct http_exchange *x)
         http_add_header_str(x, "X-Content-Type-Options", "nosniff");
 }
 
-static void on_request(void *ctx, struct http_exchange *x)
+static void answer(struct localapi_server *s, struct http_exchange *x)
 {
-        struct localapi_server *s = ctx;
         const struct http_request *head = http_request(x);
         struct localapi_reply reply;
 
-        add_headers(x);
-        if (!s->backend) {
-                http_respond(x, 503, "application/json", SLICE_LIT("{\"error\":\"backend not ready\"}\n"));
-                return;
-        }
         const struct now now = net_loop_now(s->loop);
         const struct localapi_request rq = {
                 .method = head->method,
@@ -289,10 +283,23 @@ static void on_request(void *ctx, struct http_exchange *x)
                 start_ping(s, x, &reply);
                 break;
         case LOCALAPI_LOGOUT:
-                start_wait(s, x);
+                if (!start_wait(&s->logouts, x))
+                        http_respond(x, 204, NULL, (struct slice){ 0 });
                 break;
         }
         localapi_reply_fini(&reply);
+}
+
+/* Who starts the daemon and asks it at once waits until it can answer (spec/node.md 1.10). */
+static void on_request(void *ctx, struct http_exchange *x)
+{
+        struct localapi_server *s = ctx;
+
+        add_headers(x);
+        if (s->backend)
+                answer(s, x);
+        else if (!start_wait(&s->early, x))
+                http_respond(x, 503, "application/json", SLICE_LIT("{\"error\":\"backend not ready\"}\n"));
 }
 
 /* The socket is open to every user of the machine, and none may lock its owner out. A
@@ -376,6 +383,7 @@ enum err localapi_server_start(struct net_loop *loop, const char *path, const st
         list_init(&s->watchers);
         list_init(&s->pings);
         list_init(&s->logouts);
+        list_init(&s->early);
         enum err err = http_server_new(loop, &limits, &http_calls, s, &s->http);
         if (err) {
                 free(s);
@@ -384,10 +392,8 @@ enum err localapi_server_start(struct net_loop *loop, const char *path, const st
         err = net_listen_unix(loop, path, 0666, CONNECTIONS_MAX, &listener_calls, s, &s->listener, &inner);
         if (err) {
                 localapi_server_stop(s);
-                if (err == ERR_EXISTS)
-                        return diag_set(diag, err, "another daemon already answers at %s; stop it, or choose another path "
-                                "with --socket", path);
-                return diag_set(diag, err, "%s; choose another path with --socket", inner.text);
+                return diag_set(diag, err, err == ERR_EXISTS ? "%s, or choose another path with --socket"
+                                                             : "%s; choose another path with --socket", inner.text);
         }
         *out = s;
         return OK;
@@ -405,5 +411,14 @@ void localapi_server_stop(struct localapi_server *s)
 
 void localapi_server_set_backend(struct localapi_server *s, struct backend *b)
 {
+        struct list *it;
+
         s->backend = b;
+        while (b && (it = list_pop_front(&s->early))) {
+                struct waiter *w = container_of(it, struct waiter, link);
+                struct http_exchange *x = w->x;
+                http_watch(x, NULL, NULL);
+                free(w);
+                answer(s, x);
+        }
 }

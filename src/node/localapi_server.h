@@ -19,8 +19,8 @@ struct localapi_server_ops {
         void (*engine_counts)(void *ctx, struct notify_engine *out);
 };
 
-/* Listens at path. The backend is borrowed; it may be given later, until then
- * requests are answered 503. ERR_EXISTS: another daemon answers there. */
+/* Listens at path. The backend is borrowed; it may be given later, until then requests
+ * wait. ERR_EXISTS: another daemon answers there, or something else is in the way. */
 enum err MUST_USE localapi_server_start(struct net_loop *loop, const char *path, const struct localapi_server_ops *ops,
         void *ctx, struct localapi_server **out, struct diag *diag);
 void localapi_server_stop(struct localapi_server *s);

@@ -77,11 +77,13 @@ static void read_network(struct node *n, bool rebound)
         struct diag diag;
 
         if (!locals || os_network_read(&arena, &seen, &diag) != OK) {
-                log_warn(&node_log, locals ? diag.text : "out of memory for the interfaces", NULL);
+                backend_set_warning(n->backend, WARN_NETWORK, locals ? diag.text : "out of memory for the interfaces");
                 arena_fini(&arena);
                 return;
         }
         describe(n, &seen, &net, locals);
+        backend_set_warning(n->backend, WARN_NETWORK, net.up ? NULL : "the network is down: no interface of this machine that is "
+                "up has an address to reach others from");
         node_find_gateway(&net);
         upnp_set_network(n->upnp, &net.gateway, &net.gateway_self);
         dataplane_ports(n->packets, &net.port_v4, &net.port_v6);

@@ -105,7 +105,7 @@ void backend_control_registered(struct backend *b, const struct tailcfg_register
 void backend_control_problem(struct backend *b, const char *text, const struct now *now);
 /* Who waits for a login learns of a refusal at once, of other trouble when it has
  * lasted for TROUBLE_PATIENCE_S. */
-enum { TROUBLE_PATIENCE_S = 15 };
+enum { TROUBLE_PATIENCE_S = 8 };
 void backend_control_refused(struct backend *b, const char *text);
 void backend_control_netmap(struct backend *b, const struct netmap_changes *changes, const struct now *now);
 void backend_control_poll(struct backend *b, bool is_up, const struct now *now);
@@ -117,7 +117,7 @@ void backend_set_live(struct backend *b, unsigned peers, unsigned derps, const s
 
 enum backend_warning {
         WARN_CONTROL, WARN_ROUTER, WARN_STATE, WARN_SOCKET, WARN_RELAY, WARN_FIREWALL, WARN_FORWARDING, WARN_RESOLVER,
-        WARN_DNS, WARN_SYNC, WARN_UNSUPPORTED, WARN_COUNT
+        WARN_DNS, WARN_SYNC, WARN_UNSUPPORTED, WARN_NETWORK, WARN_COUNT
 };
 /* A sentence for status and bus; NULL or "": all is well. */
 void backend_set_warning(struct backend *b, enum backend_warning which, const char *text);
