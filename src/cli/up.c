@@ -8,7 +8,7 @@
 #include "os/file.h"
 #include "settings.h"
 
-enum { UP_FLAGS = SETTING_COUNT + 16 };
+enum { UP_FLAGS = SETTING_COUNT + 16, KEY_FILE_MAX = 4096 };
 
 struct up {
         struct cli *cli;
@@ -272,6 +272,14 @@ static bool on_opened(void *ctx)
         return succeed(u);
 }
 
+/* Servers say what is wrong with a key and not what to do about it. */
+static const char *advice(const struct up *u, struct slice message)
+{
+        bool is_of_key = memmem(message.ptr, message.len, "key", 3) && !memmem(message.ptr, message.len, "://", 3);
+
+        return *u->auth_key && is_of_key ? "; make a new key on the control server" : "";
+}
+
 static bool on_line(void *ctx, struct slice json)
 {
         struct up *u = ctx;
@@ -285,7 +293,7 @@ static bool on_line(void *ctx, struct slice json)
                 if (u->json)
                         print_event("Error", n.err_message, NULL);
                 else
-                        cli_fail(u->cli, "%.*s", SLICE_ARGS(n.err_message));
+                        cli_fail(u->cli, "%.*s%s", SLICE_ARGS(n.err_message), advice(u, n.err_message));
                 more = finish(u, 1);
         } else if (n.browse_to_url.len && u->json) {
                 print_event("AuthURL", n.browse_to_url, "NeedsLogin");
@@ -324,13 +332,20 @@ static int watch(struct up *u)
 static bool read_auth_key(struct up *u)
 {
         const char *path = u->auth_key + 5;
-        struct buf text = BUF_INIT(512);
+        struct buf text = BUF_INIT(KEY_FILE_MAX);
 
         if (strncmp(u->auth_key, "file:", 5) != 0)
                 return true;
-        u->auth_key = file_read(path, &text) == OK ? arena_cstr(&u->arena, slice_trim(buf_slice(&text))) : NULL;
-        if (!u->auth_key)
-                u->status = cli_fail(u->cli, "cannot read the key file %s: %s", path, strerror(errno));
+        enum err err = file_read(path, &text);
+        struct slice key = slice_trim(buf_slice(&text));
+        bool is_key = !err && key.len > 0;
+        for (size_t i = 0; i < key.len; i++)
+                is_key &= key.ptr[i] > ' ' && key.ptr[i] < 0x7f;
+        if (err && err != ERR_LIMIT)
+                cli_fail(u->cli, "cannot read the key file %s: %s", path, strerror(errno));
+        else if (!is_key)
+                cli_fail(u->cli, "the file %s holds no key: it should be one line, as the control server printed it", path);
+        u->auth_key = is_key ? arena_cstr(&u->arena, key) : NULL;
         buf_wipe(&text);
         return u->auth_key != NULL;
 }

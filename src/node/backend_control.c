@@ -97,6 +97,16 @@ void backend_control_refused(struct backend *b, const char *text)
                 backend_say(b, &(struct notify){ .err_message = slice_str(text) });
 }
 
+/* A person may have to do something about it; the attempts go on meanwhile. */
+static void say_trouble(struct backend *b, const char *text)
+{
+        struct buf line = BUF_INIT(4096);
+
+        buf_printf(&line, "%s; is %.*s the right server? The daemon keeps trying", text, SLICE_ARGS(prefs_control_url(prefs_of(b))));
+        backend_say(b, &(struct notify){ .err_message = buf_status(&line) ? slice_str(text) : buf_slice(&line) });
+        buf_fini(&line);
+}
+
 void backend_control_problem(struct backend *b, const char *text, const struct now *now)
 {
         backend_set_warning(b, WARN_CONTROL, text);
@@ -108,7 +118,7 @@ void backend_control_problem(struct backend *b, const char *text, const struct n
                 b->trouble_since_us = now->mono_us;
         if (now->mono_us - b->trouble_since_us >= TIME_S(TROUBLE_PATIENCE_S)) {
                 b->trouble_since_us = now->mono_us; /* once a while, not with every attempt */
-                backend_say(b, &(struct notify){ .err_message = slice_str(text) });
+                say_trouble(b, text);
         }
 }
 

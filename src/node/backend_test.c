@@ -286,7 +286,7 @@ static void an_auth_url_reaches_the_bus(void **state)
         assert_null(strstr(buf_cstr(&w->bus), "ErrMessage\":\"no route"));
         w->now.mono_us += TIME_S(TROUBLE_PATIENCE_S);
         backend_control_problem(w->b, "no route", &w->now);
-        assert_non_null(strstr(buf_cstr(&w->bus), "\"ErrMessage\":\"no route\""));
+        assert_non_null(strstr(buf_cstr(&w->bus), "\"ErrMessage\":\"no route; is https://"));
         backend_control_refused(w->b, "auth key is used up");
         assert_non_null(strstr(buf_cstr(&w->bus), "\"ErrMessage\":\"auth key is used up\""));
 }

@@ -130,6 +130,7 @@ static void control_start(void *ctx, const struct backend_control *c)
         if (control_io_new(n->loop, &options, &n->control, &diag) != OK) {
                 n->control = NULL;
                 backend_set_warning(n->backend, WARN_CONTROL, diag.text);
+                backend_control_refused(n->backend, diag.text);
                 return;
         }
         control_client_set_disco_key(control_io_client(n->control), &now, path_disco_key(n->path));

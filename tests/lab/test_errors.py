@@ -1,5 +1,7 @@
 """What goes wrong at start is said in one clear sentence, with an exit status that is not zero."""
 
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +49,57 @@ def test_corrupt_state_file(lab):
     line = weftd(lab, lab.public_host("one", 20), f"--state={state}")
     assert str(state) in line, line
     assert state.read_text() == "{ this is not JSON", "the file a person may still need was overwritten"
+
+
+def test_damaged_inside_a_whole_state_file(lab):
+    """The file is JSON; what one of its members holds is not."""
+    def member(text):
+        return base64.b64encode(text.encode()).decode()
+    state = lab.folder / "weftd.state"
+    host = lab.public_host("one", 20)
+    for members in ({"_machinekey": "no key"}, {"_profiles": "[["},
+                    {"_profiles": '{"1a2b":{"ID":"1a2b","Key":"profile-1a2b"}}', "_current-profile": "profile-1a2b", "profile-1a2b": "{"}):
+        text = json.dumps({name: member(value) for name, value in members.items()})
+        state.write_text(text)
+        line = weftd(lab, host, f"--state={state}")
+        assert str(state) in line and "damaged" in line and "move it away" in line, line
+        assert state.read_text() == text, "the file a person may still need was overwritten"
+
+
+def test_paths_that_cannot_be(lab):
+    host = lab.public_host("one", 20)
+    plain = lab.folder / "plain"
+    plain.write_text("mine")
+    assert "no socket" in weftd(lab, host, f"--socket={plain}")
+    assert plain.read_text() == "mine"
+    assert "not a state file" in weftd(lab, host, f"--state={lab.folder}")
+    assert "too long" in weftd(lab, host, f"--state={lab.folder}/{'x/' * 3000}state")
+
+
+def test_few_descriptors(lab):
+    host = lab.public_host("one", 20)
+    line = refusal(host, "sh", "-c", f"ulimit -n 32; exec {BUILD}/weftd --statedir={lab.folder}/s --socket={lab.folder}/s.sock")
+    assert "32 files" in line and "ulimit -n" in line, line
+
+
+def test_cleanup_needs_root(lab):
+    line = refusal(lab.public_host("one", 20), "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", BUILD / "weftd", "--cleanup")
+    assert "root" in line, line
+
+
+def test_no_network(lab, tailnet):
+    node = Node(lab.public_host("one", 20), tailnet)
+    node.host.run("ip", "link", "set", "eth0", "down")
+    wait_until("a word about it", lambda: any("network is down" in line for line in node.status()["Health"]), 30)
+
+
+def test_asked_at_once(lab, tailnet):
+    """Who starts the daemon and asks it as soon as there is a socket gets an answer."""
+    host = lab.public_host("one", 20)
+    socket = lab.folder / "early.sock"
+    host.start("weftd", [BUILD / "weftd", f"--statedir={lab.folder}/early", f"--socket={socket}", "--tun=weft0"])
+    wait_until("the socket", socket.exists, 30, every=0.001)
+    host.run(BUILD / "weft", f"--socket={socket}", "status", "--json")
 
 
 def test_socket_in_use(lab, tailnet):
@@ -101,10 +154,22 @@ def test_wrong_server_and_bad_keys(lab, tailnet):
     expired = tailnet.json("preauthkeys", "create", "--user", tailnet.user_id, "--expiration", "0s")["key"]
     done = node.weft("up", f"--login-server={tailnet.url}", f"--auth-key={expired}", "--timeout=10s", check=False)
     assert done.returncode and "key" in done.stderr.lower(), done.stderr
-    done = node.weft("up", "--force-reauth", "--login-server=http://203.0.113.99:1", f"--auth-key={tailnet.key}", "--timeout=10s", check=False)
-    assert done.returncode and done.stderr.strip(), done.stderr
-    done = node.weft("up", "--login-server=not a url", check=False)
-    assert done.returncode and done.stderr.strip(), done.stderr
+    assert "make a new key" in done.stderr, done.stderr
+    for text in ("", "\0" * 600, "x" * 5000, "two keys\n"):
+        (lab.folder / "key").write_text(text)
+        done = node.weft("up", f"--login-server={tailnet.url}", f"--auth-key=file:{lab.folder}/key", check=False, timeout=20)
+        assert done.returncode and "holds no key" in done.stderr, done.stderr
+
+
+def test_wrong_servers(lab, tailnet):
+    """Without a --timeout: one who waits for a login that cannot come is told why."""
+    node = Node(lab.public_host("one", 20), tailnet)
+    for url in ("not a url", "http://", "http://[::1", "https://user:word@example.com", f"http://{tailnet.host.ip4}:99999"):
+        done = node.weft("up", "--reset", "--force-reauth", f"--login-server={url}", f"--auth-key={tailnet.key}", check=False, timeout=20)
+        assert done.returncode == 1 and "URL" in done.stderr, f"{url}: {done.stderr}"
+    for url in (f"http://{tailnet.host.ip4}:1", f"{tailnet.url}/elsewhere", f"https://{tailnet.host.ip4}:8080"):
+        done = node.weft("up", "--reset", "--force-reauth", f"--login-server={url}", f"--auth-key={tailnet.key}", check=False, timeout=60)
+        assert done.returncode == 1 and f"is {url} the right server?" in done.stderr, f"{url}: {done.stderr}"
 
 
 def test_single_use_key_is_used_once(lab, tailnet):
