@@ -156,14 +156,18 @@ int main(int argc, char **argv)
         struct tunnel_config self = { 0 };
         struct rng rng = { kernel_fill };
         struct peer p = { 0 };
+        uint64_t port, peer_port, seconds;
 
         if (argc != 8 || hex_decode(slice_str(argv[1]), self.secret.b, KEY_LEN) != OK ||
                 hex_decode(slice_str(argv[2]), other.key.b, KEY_LEN) != OK ||
-                hex_decode(slice_str(argv[3]), other.psk.b, KEY_LEN) != OK) {
+                hex_decode(slice_str(argv[3]), other.psk.b, KEY_LEN) != OK ||
+                parse_u64(slice_str(argv[4]), UINT16_MAX, &port) != OK ||
+                parse_u64(slice_str(argv[5]), UINT16_MAX, &peer_port) != OK ||
+                parse_u64(slice_str(argv[6]), 3600, &seconds) != OK) {
                 fprintf(stderr, "usage: wireguard-peer SECRET PEER PSK PORT PEER-PORT SECONDS ping|listen\n");
                 return 2;
         }
-        p.fd = open_socket((int)strtol(argv[4], NULL, 10), (int)strtol(argv[5], NULL, 10));
+        p.fd = open_socket((int)port, (int)peer_port);
         if (p.fd < 0) {
                 perror("socket");
                 return 1;
@@ -172,7 +176,7 @@ int main(int argc, char **argv)
         if (!p.tunnel || tunnel_link_add(p.tunnel, &other, &p.link) != OK ||
                 tunnel_link_allow(p.tunnel, p.link, &allowed) != OK)
                 return 1;
-        run(&p, present().mono_us + TIME_S(strtoul(argv[6], NULL, 10)), strcmp(argv[7], "ping") == 0);
+        run(&p, present().mono_us + TIME_S(seconds), strcmp(argv[7], "ping") == 0);
 
         const struct tunnel_stats *s = tunnel_stats(tunnel_direct_engine(p.tunnel));
         printf("{\"sent\":%u,\"replies\":%u,\"requests\":%u,\"initiations\":%llu,\"responses\":%llu}\n", p.sent,
