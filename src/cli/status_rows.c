@@ -97,6 +97,15 @@ static int by_name(const void *a, const void *b)
         return order ? order : memcmp(x->key.b, y->key.b, KEY_LEN);
 }
 
+/* Who only receives what is shared, and the exit nodes of a provider by the hundred
+ * (until one is chosen), are no part of the picture. */
+static bool is_shown(const struct status_peer *p, const struct status_show *show)
+{
+        bool is_provider = p->exit_node_option && !p->exit_node && slice_has_suffix(p->dns_name, SLICE_LIT(".mullvad.ts.net."));
+
+        return !p->is_sharee && !is_provider && (p->active || !show->active);
+}
+
 struct status_row *status_rows(const struct status *st, const struct status_show *show, int64_t now_ns, struct arena *arena,
         size_t *count)
 {
@@ -109,7 +118,7 @@ struct status_row *status_rows(const struct status *st, const struct status_show
                 fill_row(st, &st->self, now_ns, &rows[n++]);
         size_t first_peer = n;
         for (size_t i = 0; i < st->peers.count && show->peers; i++)
-                if (!show->active || st->peers.items[i].active)
+                if (is_shown(&st->peers.items[i], show))
                         fill_row(st, &st->peers.items[i], now_ns, &rows[n++]);
         qsort(rows + first_peer, n - first_peer, sizeof *rows, by_name);
         *count = n;

@@ -81,8 +81,10 @@ static void peers_stand_by_name(void **state)
         const struct status_peer peers[] = {
                 { .dns_name = SLICE_LIT("b.example.net."), .ips = { &ips[0], 1 } },
                 { .dns_name = SLICE_LIT("a.example.net."), .ips = { &ips[1], 1 }, .active = true },
+                { .dns_name = SLICE_LIT("c.example.net."), .is_sharee = true, .active = true },
+                { .dns_name = SLICE_LIT("se-got.mullvad.ts.net."), .exit_node_option = true, .active = true },
         };
-        const struct status st = { .self = { .dns_name = SLICE_LIT("z.other.net.") }, .peers = { peers, 2 } };
+        const struct status st = { .self = { .dns_name = SLICE_LIT("z.other.net.") }, .peers = { peers, 4 } };
         struct status_show show = { .self = true, .peers = true };
         struct arena arena = ARENA_INIT(1 << 20);
         size_t count;

@@ -111,6 +111,7 @@ static void peer_status(const struct backend *b, const struct tailcfg_node *n, s
         if (n->hostinfo) {
                 out->host_name = n->hostinfo->hostname;
                 out->os = n->hostinfo->os;
+                out->is_sharee = n->hostinfo->sharee_node;
         }
         out->user_id = n->user;
         out->sharer_user_id = n->sharer;

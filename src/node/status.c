@@ -35,6 +35,7 @@ static const struct shape_field peer_fields[] = {
         SHAPE_FIELD(status_peer, "NoFileSharingReason", no_file_sharing_reason, STRING, ALWAYS),
         SHAPE_FIELD_LIST(status_peer, "Capabilities", capabilities, STRING, OPTIONAL),
         SHAPE_FIELD_SHAPED(status_peer, "CapMap", cap_map, MAP, cap, OPTIONAL),
+        SHAPE_FIELD(status_peer, "ShareeNode", is_sharee, BOOL, OPTIONAL),
         SHAPE_FIELD(status_peer, "InNetworkMap", in_network_map, BOOL, ALWAYS),
         SHAPE_FIELD(status_peer, "InMagicSock", in_magic_sock, BOOL, ALWAYS),
         SHAPE_FIELD(status_peer, "InEngine", in_engine, BOOL, ALWAYS),

@@ -37,6 +37,7 @@ struct status_peer {
         struct slice no_file_sharing_reason;
         struct tailcfg_strings capabilities; /* the names of cap_map, as older clients read them */
         struct tailcfg_cap_map cap_map;
+        bool is_sharee;                      /* only seen because something is shared with it */
         bool in_network_map, in_magic_sock, in_engine, expired;
         struct tailcfg_time key_expiry;
 };
