@@ -33,7 +33,7 @@ static int change(struct cli *cli, const struct settings *s, const struct flag *
                         e = settings_apply(s, ids[i], &st, &prefs, &mask, &diag);
         status = e ? cli_fail(cli, "%s", diag.text) : patch(cli, &prefs, mask);
         if (status == 0)
-                settings_warn(cli, flags, ids, count);
+                settings_warn(cli, flags, ids, count, &prefs);
         prefs_fini(&prefs);
 out:
         arena_fini(&arena);

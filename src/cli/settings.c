@@ -409,17 +409,14 @@ void settings_text(const struct prefs *p, enum setting id, const struct status *
                 buf_append_str(out, on ? "true" : "false");
 }
 
-void settings_warn(struct cli *cli, const struct flag *flags, const enum setting *ids, size_t count)
+static void warn_of_forwarding(struct cli *cli)
 {
         struct arena arena = ARENA_INIT(64 << 10);
         struct cli_reply reply;
         struct json_reader r;
         struct slice name, warning = { 0 };
-        bool has_routes = false;
 
-        for (size_t i = 0; i < count; i++)
-                has_routes |= flags[i].is_given && (ids[i] == SETTING_ADVERTISE_ROUTES || ids[i] == SETTING_ADVERTISE_EXIT_NODE);
-        if (!has_routes || !cli_call(cli, "GET", "check-ip-forwarding", (struct slice){ 0 }, &reply))
+        if (!cli_call(cli, "GET", "check-ip-forwarding", (struct slice){ 0 }, &reply))
                 return;
         json_reader_init(&r, buf_slice(&reply.body), &arena);
         json_object_begin(&r);
@@ -433,4 +430,19 @@ void settings_warn(struct cli *cli, const struct flag *flags, const enum setting
                 cli_say(stderr, "Warning: %.*s\n", SLICE_ARGS(warning));
         cli_reply_fini(&reply);
         arena_fini(&arena);
+}
+
+void settings_warn(struct cli *cli, const struct flag *flags, const enum setting *ids, size_t count, const struct prefs *p)
+{
+        bool has_routes = false, has_exit = false;
+
+        for (size_t i = 0; i < count; i++) {
+                has_routes |= flags[i].is_given && (ids[i] == SETTING_ADVERTISE_ROUTES || ids[i] == SETTING_ADVERTISE_EXIT_NODE);
+                has_exit |= flags[i].is_given && (ids[i] == SETTING_SNAT || ids[i] == SETTING_ADVERTISE_EXIT_NODE);
+        }
+        if (has_routes)
+                warn_of_forwarding(cli);
+        if (has_exit && p->no_snat && prefs_advertises_exit_node(p))
+                fprintf(stderr, "Warning: --snat-subnet-routes=false is set with --advertise-exit-node; internet traffic "
+                        "through this exit node may not work as expected\n");
 }

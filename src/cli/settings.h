@@ -35,8 +35,9 @@ enum err MUST_USE settings_apply(const struct settings *s, enum setting id, cons
         uint64_t *mask, struct diag *diag);
 /* The flag's value that these preferences amount to: "true", "false" or text. */
 void settings_text(const struct prefs *p, enum setting id, const struct status *st, struct buf *out);
-/* Says so if routes were mentioned that the machine does not forward. */
-void settings_warn(struct cli *cli, const struct flag *flags, const enum setting *ids, size_t count);
+/* Says so if routes were mentioned that the machine does not forward, or p, with the
+ * flags in it, makes an exit node whose traffic finds no way back. */
+void settings_warn(struct cli *cli, const struct flag *flags, const enum setting *ids, size_t count, const struct prefs *p);
 bool setting_is_bool(enum setting id);
 const char *setting_flag(enum setting id);
 

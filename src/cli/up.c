@@ -407,7 +407,7 @@ static int run(struct cli *cli, const struct cli_verb *verb, bool is_login, int 
                 goto out;
         u.status = connect(&u, any_flag);
         if (u.status == 0)
-                settings_warn(cli, u.flags, u.ids, u.setting_flags);
+                settings_warn(cli, u.flags, u.ids, u.setting_flags, &u.wanted);
         prefs_fini(&u.current);
         prefs_fini(&u.wanted);
 out:

@@ -71,6 +71,9 @@ def test_down_and_up(lab, tailnet):
     one.weft("set", "--update-check=false", "--auto-update=false")
     warned = two.weft("set", "--advertise-routes=10.1.0.0/16")
     assert "does not forward IPv4" in warned.stderr
+    two.weft("set", "--snat-subnet-routes=false")
+    assert "with --advertise-exit-node" in two.weft("set", "--advertise-exit-node").stderr
+    two.weft("set", "--advertise-exit-node=false")
     one.weft("up", "--reset", f"--login-server={tailnet.url}")
     wait_until("the name of the system again", lambda: one.prefs()["Hostname"] == "", 15)
 
