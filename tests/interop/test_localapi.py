@@ -57,7 +57,7 @@ def take_through(world, guest):
 
 
 def test_every_verb(world):
-    take_through(world, OurNodeTheirCommands(world.guest("weft", Node), world.generation))
+    take_through(world, OurNodeTheirCommands(world.guest("ours", Node), world.generation))
 
 
 @pytest.mark.direction("weft drives official tailscaled")
