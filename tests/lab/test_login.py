@@ -130,5 +130,8 @@ def test_without_sync_nothing_new_is_taken(lab, tailnet):
     tailnet.cli("nodes", "rename", "-i", ident(tailnet, "two"), "other")
     assert reaches(one, two.address())
     assert "other" not in one.weft("status").stdout
+    one.restart()
+    wait_until("traffic with what is known", lambda: reaches(one, two.address()), 30)
+    assert "other" not in one.weft("status").stdout and not online(tailnet, "one")
     one.weft("set", "--sync")
     wait_until("the new name", lambda: "other" in one.weft("status").stdout, 30)
