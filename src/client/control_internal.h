@@ -149,9 +149,9 @@ void update_stop(struct control_client *c);
 void update_continue(struct control_client *c, const struct now *now);
 /* The hostinfo to send: with the netinfo in its place. Borrowed. */
 struct tailcfg_hostinfo control_hostinfo(const struct control_client *c);
-/* What both kinds of map request say. hostinfo: memory for it. */
-struct tailcfg_map_request control_map_request(const struct control_client *c, struct tailcfg_hostinfo *hostinfo,
-                                               struct public_key *node_key);
+/* Starts a map request: the long poll, or what is new of us (no peers in the answer). */
+enum map_kind { MAP_POLL, MAP_UPDATE };
+void control_send_map(struct control_client *c, const struct now *now, struct exchange *x, enum map_kind kind, uint64_t timeout_s);
 /* control_ping.c */
 void ping_handle(struct control_client *c, const struct now *now, const struct tailcfg_ping_request *rq);
 void ping_stop(struct control_client *c); /* forgets all */

@@ -38,26 +38,11 @@ static void poll_ended(struct control_client *c, const struct now *now, const ch
 
 static void begin_poll(struct control_client *c, const struct now *now)
 {
-        struct tailcfg_hostinfo hostinfo;
-        struct public_key node_key;
-        struct tailcfg_map_request m = control_map_request(c, &hostinfo, &node_key);
-        struct buf json = BUF_INIT(CONTROL_REQUEST_MAX);
-        struct json_writer w;
-        struct request_text rq = { .transport = CONTROL_NOISE, .method = "POST", .url = SLICE_LIT("/machine/map") };
-
-        m.stream = true;
-        m.keep_alive = true;
-        m.compress = SLICE_LIT("zstd");
         netmap_begin_session(c->netmap);
         c->map.saw_netmap = false;
         buf_fini(&c->map.pop_url);
         map_splitter_init(&c->map.splitter, MAP_FRAME_MAX);
-        json_writer_init(&w, &json, NULL);
-        tailcfg_map_request_write(&w, &m);
-        rq.body = buf_slice(&json);
-        rq.node_key = &node_key;
-        exchange_start(&c->map.x, now, &rq, CONTROL_WATCHDOG_S);
-        buf_fini(&json);
+        control_send_map(c, now, &c->map.x, MAP_POLL, CONTROL_WATCHDOG_S);
 }
 
 void map_start(struct control_client *c, const struct now *now)

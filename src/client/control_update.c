@@ -16,39 +16,39 @@ struct tailcfg_hostinfo control_hostinfo(const struct control_client *c)
         return h;
 }
 
-struct tailcfg_map_request control_map_request(const struct control_client *c, struct tailcfg_hostinfo *hostinfo,
-                                               struct public_key *node_key)
+void control_send_map(struct control_client *c, const struct now *now, struct exchange *x, enum map_kind kind, uint64_t timeout_s)
 {
-        *hostinfo = control_hostinfo(c);
-        key_public(&c->keys.node, node_key);
-        return (struct tailcfg_map_request){
+        const struct tailcfg_hostinfo hostinfo = control_hostinfo(c);
+        struct public_key node_key;
+        struct buf json = BUF_INIT(CONTROL_REQUEST_MAX);
+        struct json_writer w;
+
+        key_public(&c->keys.node, &node_key);
+        const struct tailcfg_map_request m = {
                 .version = TAILCFG_CAPVER,
-                .node_key = *node_key,
+                .node_key = node_key,
                 .disco_key = c->disco_key,
-                .hostinfo = hostinfo,
+                .hostinfo = &hostinfo,
                 .endpoints = { c->endpoint_count ? c->endpoints : NULL, c->endpoint_count },
                 .endpoint_types = { c->endpoint_count ? c->endpoint_types : NULL, c->endpoint_count },
+                .compress = SLICE_LIT("zstd"),
+                .stream = kind == MAP_POLL,
+                .keep_alive = kind == MAP_POLL,
+                .omit_peers = kind == MAP_UPDATE,
         };
+        json_writer_init(&w, &json, NULL);
+        tailcfg_map_request_write(&w, &m);
+        const struct request_text rq = {
+                .transport = CONTROL_NOISE, .method = "POST", .url = SLICE_LIT("/machine/map"), .body = buf_slice(&json), .node_key = &node_key,
+        };
+        exchange_start(x, now, &rq, timeout_s);
+        buf_fini(&json);
 }
 
 static void send_update(struct control_client *c, const struct now *now)
 {
-        struct tailcfg_hostinfo hostinfo;
-        struct public_key node_key;
-        struct tailcfg_map_request m = control_map_request(c, &hostinfo, &node_key);
-        struct buf json = BUF_INIT(CONTROL_REQUEST_MAX);
-        struct json_writer w;
-        struct request_text rq = { .transport = CONTROL_NOISE, .method = "POST", .url = SLICE_LIT("/machine/map") };
-
-        m.omit_peers = true;
-        m.compress = SLICE_LIT("zstd");
-        json_writer_init(&w, &json, NULL);
-        tailcfg_map_request_write(&w, &m);
-        rq.body = buf_slice(&json);
-        rq.node_key = &node_key;
         c->update.is_dirty = false;
-        exchange_start(&c->update.x, now, &rq, CONTROL_UPDATE_TIMEOUT_S);
-        buf_fini(&json);
+        control_send_map(c, now, &c->update.x, MAP_UPDATE, CONTROL_UPDATE_TIMEOUT_S);
 }
 
 void update_continue(struct control_client *c, const struct now *now)
