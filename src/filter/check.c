@@ -39,7 +39,8 @@ static bool match_covers_src(const struct filter_match *m, struct addr_num src)
         return addr_set_contains(&m->srcs, src) || addr_set_contains(&m->cap_srcs, src);
 }
 
-static bool rules_accept(const struct filter_family *f, const struct packet *p)
+/* A rule for all ports from first to last. */
+static bool rules_accept(const struct filter_family *f, const struct packet *p, uint16_t first, uint16_t last)
 {
         struct addr_num src = addr_num_of(&p->src.ip), dst = addr_num_of(&p->dst.ip);
 
@@ -49,7 +50,7 @@ static bool rules_accept(const struct filter_family *f, const struct packet *p)
                         continue;
                 for (size_t k = 0; k < m->dst_count; k++) {
                         const struct filter_dst *d = &m->dsts[k];
-                        if (p->dst.port >= d->first_port && p->dst.port <= d->last_port &&
+                        if (first >= d->first_port && last <= d->last_port &&
                                 addr_range_contains(&d->range, dst))
                                 return true;
                 }
@@ -70,25 +71,6 @@ static bool rules_accept_icmp(const struct filter_family *f, const struct packet
                         continue;
                 for (size_t k = 0; k < m->dst_count; k++) {
                         if (addr_range_contains(&m->dsts[k].range, dst))
-                                return true;
-                }
-        }
-        return false;
-}
-
-/* A protocol without ports needs a rule for all ports. */
-static bool rules_accept_portless(const struct filter_family *f, const struct packet *p)
-{
-        struct addr_num src = addr_num_of(&p->src.ip), dst = addr_num_of(&p->dst.ip);
-
-        for (size_t i = 0; i < f->match_count; i++) {
-                const struct filter_match *m = &f->matches[i];
-                if (!match_covers_proto(m, p->proto) || !match_covers_src(m, src))
-                        continue;
-                for (size_t k = 0; k < m->dst_count; k++) {
-                        const struct filter_dst *d = &m->dsts[k];
-                        if (d->first_port == 0 && d->last_port == UINT16_MAX &&
-                                addr_range_contains(&d->range, dst))
                                 return true;
                 }
         }
@@ -124,13 +106,14 @@ static enum filter_verdict check_rules(const struct filter *f, const struct pack
         if (p->proto == IP_PROTO_TCP) {
                 if (!is_tcp_syn(p))
                         return FILTER_TCP_NON_SYN;
-                return rules_accept(family, p) ? FILTER_TCP : FILTER_NO_RULE;
+                return rules_accept(family, p, p->dst.port, p->dst.port) ? FILTER_TCP : FILTER_NO_RULE;
         }
         if (has_flow_state(p))
-                return rules_accept(family, p) ? FILTER_RULE : FILTER_NO_RULE;
+                return rules_accept(family, p, p->dst.port, p->dst.port) ? FILTER_RULE : FILTER_NO_RULE;
         if (p->proto == IP_PROTO_TSMP)
                 return FILTER_TSMP;
-        return rules_accept_portless(family, p) ? FILTER_OTHER : FILTER_NO_RULE;
+        /* a protocol without ports needs a rule for all of them */
+        return rules_accept(family, p, 0, UINT16_MAX) ? FILTER_OTHER : FILTER_NO_RULE;
 }
 
 /* Only acceptance is remembered: a packet of ours may open what was refused. */
