@@ -2,7 +2,7 @@
 
 #include "base/text.h"
 
-static const char prefix[] = "/localapi/v0/";
+#define PREFIX "/localapi/v0/"
 
 enum permission { ANYONE, READ, WRITE };
 
@@ -468,11 +468,11 @@ static void handle(struct call *c)
                 answer(c, 200, "application/json");
                 return;
         }
-        if (!slice_has_prefix(rq->path, SLICE_LIT("/localapi/v0/"))) {
+        if (!slice_has_prefix(rq->path, SLICE_LIT(PREFIX))) {
                 answer_text(c, 404, "not found");
                 return;
         }
-        c->name = slice_after(rq->path, sizeof prefix - 1);
+        c->name = slice_after(rq->path, sizeof PREFIX - 1);
         const struct endpoint *e = find(c->name);
         if (!e)
                 answer_text(c, 404, "not found");

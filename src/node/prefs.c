@@ -56,7 +56,7 @@ uint64_t prefs_mask_bit(const char *name)
                                         strcmp(dot + 1, f->name) == 0)
                         return 1ull << i;
         }
-        assert(!"a field of that name");
+        assert(false && "a field of that name");
         return 0;
 }
 
