@@ -260,9 +260,52 @@ static void default_state(char out[static PATH_MAX])
                 snprintf(out, PATH_MAX, "%s/.local/share/tailscale/tailscaled.state", user ? user : "");
 }
 
+/* Where the state is: as the flags say, or the usual place of this user. Without a path
+ * everything is forgotten at exit. */
+struct places {
+        char state[PATH_MAX], dir[PATH_MAX];
+};
+
+static void choose_places(const struct daemon_flags *f, struct places *at, struct node_options *options)
+{
+        if (strcmp(f->state, "mem:") == 0)
+                return;
+        if (*f->state)
+                snprintf(at->state, sizeof at->state, "%s", f->state);
+        else if (*f->state_dir)
+                snprintf(at->state, sizeof at->state, "%s/tailscaled.state", f->state_dir);
+        else
+                default_state(at->state);
+        const char *slash = strrchr(at->state, '/');
+        snprintf(at->dir, sizeof at->dir, "%.*s", slash ? (int)(slash - at->state) : 1, slash ? at->state : ".");
+        options->state_path = at->state;
+        options->state_dir = *f->state_dir ? f->state_dir : at->dir;
+}
+
+static int start(const struct daemon_flags *f)
+{
+        struct places at;
+        struct node_options options = {
+                .socket_path = f->socket,
+                .tun_name = f->tun,
+                .port = (uint16_t)f->port,
+                .mtu = mtu_of_environment(),
+                .no_portmap = is_set("TS_DISABLE_PORTMAPPER"),
+                .no_upnp = is_set("TS_DISABLE_UPNP"),
+                .no_direct = is_set("TS_DEBUG_NEVER_DIRECT_UDP") || is_set("TS_DEBUG_ALWAYS_USE_DERP"),
+        };
+
+        choose_places(f, &at, &options);
+        log_info(&main_log, "weftd starts", "version=%s state=%s socket=%s", WEFT_VERSION,
+                options.state_path ? options.state_path : "mem:", options.socket_path);
+        int status = run(&options);
+        if (status == 0)
+                log_info(&main_log, "weftd ends", NULL);
+        return status; /* a failure's sentence is the last line */
+}
+
 int main(int argc, char **argv)
 {
-        char state[PATH_MAX], state_dir[PATH_MAX];
         struct daemon_flags f = {
                 .tun = "tailscale0", .state = "", .state_dir = "", .socket = weft_default_socket(),
                 .port = port_of_environment(), .verbose = verbosity_of_environment(),
@@ -312,31 +355,5 @@ int main(int argc, char **argv)
         if (!has_descriptors())
                 return 1;
 
-        struct node_options options = {
-                .socket_path = f.socket,
-                .tun_name = f.tun,
-                .port = (uint16_t)f.port,
-                .mtu = mtu_of_environment(),
-                .no_portmap = is_set("TS_DISABLE_PORTMAPPER"),
-                .no_upnp = is_set("TS_DISABLE_UPNP"),
-                .no_direct = is_set("TS_DEBUG_NEVER_DIRECT_UDP") || is_set("TS_DEBUG_ALWAYS_USE_DERP"),
-        };
-        if (!*f.state && *f.state_dir)
-                snprintf(state, sizeof state, "%s/tailscaled.state", f.state_dir);
-        else if (!*f.state)
-                default_state(state);
-        else
-                snprintf(state, sizeof state, "%s", f.state);
-        if (strcmp(f.state, "mem:") != 0) {
-                const char *slash = strrchr(state, '/');
-                snprintf(state_dir, sizeof state_dir, "%.*s", slash ? (int)(slash - state) : 1, slash ? state : ".");
-                options.state_path = state;
-                options.state_dir = *f.state_dir ? f.state_dir : state_dir;
-        }
-        log_info(&main_log, "weftd starts", "version=%s state=%s socket=%s", WEFT_VERSION,
-                options.state_path ? options.state_path : "mem:", options.socket_path);
-        int status = run(&options);
-        if (status == 0)
-                log_info(&main_log, "weftd ends", NULL);
-        return status; /* a failure's sentence is the last line */
+        return start(&f);
 }
