@@ -61,7 +61,7 @@ def show(lab):
     started = time.monotonic()
     laptop.up(key, "--hostname=laptop")
     desk.up(key, "--hostname=desk")
-    wait_until("the nodes to see each other", lambda: all(node.status()["Peer"] for node in (laptop, desk)), 10)
+    wait_until("the nodes to see each other", lambda: all(node.peers() for node in (laptop, desk)), 30)
     steps.done("two nodes joined, each behind a NAT of its own")
     indent(laptop.weft("status").stdout)
 

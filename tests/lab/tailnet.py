@@ -23,7 +23,7 @@ class Relay:
             BUILD / "weft-relay", "-a", ":443", "-http-port", "-1", "-c", self.folder / "key.json",
             "-certmode", "manual", "-certdir", self.folder, "-hostname", host.ip4, f"-stun={'true' if stun else 'false'}"])
         self.certificate = self.folder / f"{host.ip4}.crt"
-        wait_until(f"the relay on {host.name}\n{self.program.output()}", self.is_ready, 10)
+        wait_until(f"the relay on {host.name}\n{self.program.output()}", self.is_ready, 30)
 
     def is_ready(self):
         if not self.program.is_running():
@@ -90,7 +90,7 @@ class Control:
             if not self.program.is_running():
                 raise Failure(f"the control server ended:\n{self.program.output()}")
             return self.cli("health", check=False).returncode == 0
-        wait_until("the control server", healthy, 15)
+        wait_until("the control server", healthy, 30)
 
     def restart(self):
         self.program.start()
@@ -132,7 +132,7 @@ class Node:
             if not self.program.is_running():
                 raise Failure(f"weftd on {self.host.name} ended:\n{self.program.output()}")
             return self.weft("status", "--json", check=False).returncode == 0
-        wait_until(f"weftd on {self.host.name}", answers, 15)
+        wait_until(f"weftd on {self.host.name}", answers, 30)
 
     def restart(self):
         self.program.start()
@@ -157,6 +157,10 @@ class Node:
         daemon.sock.connect(str(self.socket))
         daemon.request("GET", "/localapi/v0/prefs")
         return json.loads(daemon.getresponse().read())
+
+    def peers(self):
+        """The peers of `weft status --json`, which says null while there is none."""
+        return list((self.status()["Peer"] or {}).values())
 
     def address(self, version=4):
         return self.weft("ip", f"-{version}").stdout.strip()

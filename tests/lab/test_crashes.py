@@ -155,7 +155,7 @@ def test_fifty_nodes(lab, tailnet):
     for thread in threads:
         thread.join()
     assert len(tailnet.nodes()) == 50
-    wait_until("every node to see every other", lambda: all(len(node.status()["Peer"]) == 49 for node in nodes), 60, 1)
+    wait_until("every node to see every other", lambda: all(len(node.peers()) == 49 for node in nodes), 60, 1)
     for i in range(0, 50, 7):
         target = nodes[(i + 1) % 50].address()
         wait_until(f"traffic from n{i}",

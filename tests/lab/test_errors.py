@@ -229,10 +229,10 @@ def test_data_port_taken(lab, tailnet):
                                    " s = socket.socket(f, socket.SOCK_DGRAM)\n"
                                    " if f == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)\n"
                                    " s.bind((a, 41641)); globals()[f.name] = s\nprint('held', flush=True); time.sleep(600)"])
-    wait_until("the port", lambda: "held" in holder.output(), 10)
+    wait_until("the port", lambda: "held" in holder.output(), 30)
     folder = lab.folder / "taken"
     program = host.start("weftd", [BUILD / "weftd", f"--statedir={folder}", f"--socket={lab.folder}/p.sock", "--tun=weft0", "--port=41641"])
-    wait_until("a word about it", lambda: "is taken; another is used  asked=41641" in program.output(), 10)
+    wait_until("a word about it", lambda: "is taken; another is used  asked=41641" in program.output(), 30)
 
 
 def as_nobody(script, node):

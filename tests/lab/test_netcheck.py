@@ -35,7 +35,7 @@ def test_the_home_relay_where_udp_is_blocked(lab):
     nat.nft(f"table ip block {{\n chain f {{\n type filter hook forward priority 0;\n ip daddr {{ {unreachable} }} tcp dport 443 drop\n }}\n}}")
     node = Node(nat.host("laptop", 2), tailnet)
     node.up(tailnet.key)
-    wait_until("a home relay", lambda: home(node), 20)
+    wait_until("a home relay", lambda: home(node), 30)
     assert home(node) == "lab900"
     text = node.weft("netcheck").stdout
     assert "\t* UDP: false\n" in text and "\t* Nearest DERP: Lab 900\n" in text

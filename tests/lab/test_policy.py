@@ -58,7 +58,7 @@ class World:
         return done.returncode == 0
 
     def sees(self, node):
-        return bool(node.status()["Peer"])
+        return bool(node.peers())
 
     def put(self, text):
         """As an editor does it: a new file in the old one's place."""
@@ -69,13 +69,13 @@ class World:
 
 def test_a_change_decides_new_connections_and_leaves_open_ones(lab):
     w = World(lab, policy(("ann@", "tag:srv:7000")))
-    wait_until("the port to be open", w.reaches, 15)
+    wait_until("the port to be open", w.reaches, 30)
     assert w.reaches("udp")
     talk = w.laptop.host.popen("python3", "-c", TALK, w.server.address())
     assert talk.stdout.readline() == "open\n"
 
     w.put(policy(("ann@", "tag:srv:22")))
-    wait_until("the port to be closed", lambda: not w.reaches(), 10)
+    wait_until("the port to be closed", lambda: not w.reaches(), 30)
     assert not w.reaches("udp"), "a new flow, refused"
     assert w.sees(w.laptop), "port 22 is still allowed, so the nodes still see each other"
     talk.stdin.write("still here\n")
@@ -83,38 +83,38 @@ def test_a_change_decides_new_connections_and_leaves_open_ones(lab):
     assert talk.stdout.readline() == "still here\n", "what was open goes on"
 
     w.put(policy(("ann@", "tag:srv:7000")))
-    wait_until("the port to be open again", w.reaches, 10)
+    wait_until("the port to be open again", w.reaches, 30)
     talk.kill()
 
     w.put(policy())
-    wait_until("nobody to see anybody", lambda: not w.sees(w.laptop) and not w.sees(w.server), 10)
+    wait_until("nobody to see anybody", lambda: not w.sees(w.laptop) and not w.sees(w.server), 30)
 
 
 def test_a_bad_file_changes_nothing(lab):
     w = World(lab, policy(("ann@", "tag:srv:7000")))
-    wait_until("the port to be open", w.reaches, 15)
+    wait_until("the port to be open", w.reaches, 30)
     for bad, why in (("{\"acls\": [", "policy"), (policy(("nobody-has-this-tag", "tag:srv:22")), "nobody-has-this-tag"), ("", "empty"),
                      (policy(("ann@", "tag:srv:22"), tests=[{"src": "ann@", "accept": ["tag:srv:7000"]}]), "test(s) failed")):
         before = w.control.program.output().count("the old policy stays in force")
         w.put(bad)
-        wait_until("the server to refuse it", lambda: w.control.program.output().count("the old policy stays in force") > before, 5)
+        wait_until("the server to refuse it", lambda: w.control.program.output().count("the old policy stays in force") > before, 30)
         assert why in w.control.program.output()
         assert w.reaches()
     w.put("{")
     w.control.program.kill()
     w.control.program.start()
-    wait_until("the server to refuse to start", lambda: not w.control.program.is_running(), 10)
+    wait_until("the server to refuse to start", lambda: not w.control.program.is_running(), 30)
     assert "is not valid" in w.control.program.output()
     assert w.reaches(), "the nodes go on with what they know"
 
 
 def test_the_database_keeps_it(lab):
     w = World(lab, policy(("ann@", "tag:srv:7000")), mode="database")
-    wait_until("everything to be open", w.reaches, 15)
+    wait_until("everything to be open", w.reaches, 30)
     closed = lab.folder / "closed.hujson"
     closed.write_text(policy(("ann@", "tag:srv:22"), tests=[{"src": "ann@", "accept": ["tag:srv:22"], "deny": ["tag:srv:7000"]}]))
     assert w.control.cli("policy", "set", "-f", closed).stdout == "Policy updated.\n"
-    wait_until("the port to be closed", lambda: not w.reaches(), 10)
+    wait_until("the port to be closed", lambda: not w.reaches(), 30)
     assert w.control.cli("policy", "get").stdout.strip() == closed.read_text()
     assert w.control.cli("policy", "test").stdout.startswith("All tests")
     wrong = lab.folder / "wrong.hujson"
@@ -130,7 +130,7 @@ def test_the_database_keeps_it(lab):
     opened.write_text(policy(("ann@", "tag:srv:7000")))
     w.control.cli("policy", "set", direct, "-f", opened)
     w.control.restart()
-    wait_until("the port to be open again", w.reaches, 20)
+    wait_until("the port to be open again", w.reaches, 30)
 
 
 def test_kill_in_the_middle_of_policy_set(lab):
@@ -158,8 +158,8 @@ def test_tags_and_routes(lab):
     w.server.weft("set", "--advertise-routes=10.7.1.0/24,10.8.0.0/24")
 
     def routes():
-        return next(iter(w.laptop.status()["Peer"].values()), {}).get("PrimaryRoutes") or []
-    wait_until("the route that the policy approves", lambda: routes() == ["10.7.1.0/24"], 10)
+        return next(iter(w.laptop.peers()), {}).get("PrimaryRoutes") or []
+    wait_until("the route that the policy approves", lambda: routes() == ["10.7.1.0/24"], 30)
     stranger = Node(lab.nat("cafe", 13).host("stranger", 2), w.control)
     done = stranger.weft("up", f"--login-server={w.control.url}", f"--auth-key={w.control.auth_key(w.user)}",
                          "--advertise-tags=tag:srv", check=False)

@@ -30,7 +30,7 @@ def seen_from(host, target):
 
 def mirror(host, address="127.0.0.1"):
     host.start("mirror", [sys.executable, "-c", MIRROR])
-    wait_until("the mirror", lambda: host.run("ss", "-Hltn", "sport = :80").stdout, 10)
+    wait_until("the mirror", lambda: host.run("ss", "-Hltn", "sport = :80").stdout, 30)
 
 
 def approve(tailnet, node, *routes):
@@ -64,17 +64,17 @@ def test_a_subnet_router(lab, tailnet):
     assert seen_from(laptop.host, printer.ip4) is None, "routes are not accepted by themselves"
 
     laptop.weft("set", "--accept-routes")
-    wait_until("the printer", lambda: seen_from(laptop.host, printer.ip4) == router.host.ip4, 10)
+    wait_until("the printer", lambda: seen_from(laptop.host, printer.ip4) == router.host.ip4, 30)
     assert "ts-postrouting" in rules(router.host)
 
     router.weft("set", "--snat-subnet-routes=false")
     printer.ip("route", "add", "100.64.0.0/10", "via", router.host.ip4)
-    wait_until("its true address", lambda: seen_from(laptop.host, printer.ip4) == laptop.address(), 10)
+    wait_until("its true address", lambda: seen_from(laptop.host, printer.ip4) == laptop.address(), 30)
 
     router.weft("set", "--netfilter-mode=off")
-    wait_until("no rules of ours", lambda: "ts-" not in rules(router.host), 10)
+    wait_until("no rules of ours", lambda: "ts-" not in rules(router.host), 30)
     router.weft("set", "--advertise-routes=")
-    wait_until("no route", lambda: seen_from(laptop.host, printer.ip4) is None, 10)
+    wait_until("no route", lambda: seen_from(laptop.host, printer.ip4) is None, 30)
 
 
 def test_the_hosts_own_firewall_stays(lab, tailnet):
@@ -104,18 +104,18 @@ def test_an_exit_node(lab, tailnet):
     home = laptop.host.ip4.rsplit(".", 1)[0] + ".1"
     assert seen_from(laptop.host, WEB) == "203.0.113.11"
 
-    wait_until("an offer", lambda: laptop.weft("set", "--exit-node=gate", check=False).returncode == 0, 10)
-    wait_until("the way through the exit node", lambda: seen_from(laptop.host, WEB) == gate.host.ip4, 15)
+    wait_until("an offer", lambda: laptop.weft("set", "--exit-node=gate", check=False).returncode == 0, 30)
+    wait_until("the way through the exit node", lambda: seen_from(laptop.host, WEB) == gate.host.ip4, 30)
     assert seen_from(laptop.host, neighbour.ip4) is None, "an exit node does not lead into its own network"
     assert laptop.host.run("ping", "-c1", "-W1", home, check=False).returncode, "nor does one leave the local network open"
     laptop.weft("set", "--exit-node-allow-lan-access")
-    wait_until("the local network", lambda: laptop.host.run("ping", "-c1", "-W1", home, check=False).returncode == 0, 10)
+    wait_until("the local network", lambda: laptop.host.run("ping", "-c1", "-W1", home, check=False).returncode == 0, 30)
     assert seen_from(laptop.host, WEB) == gate.host.ip4
 
     gate.program.kill()
     assert seen_from(laptop.host, WEB) is None, "without its exit node nothing leaves in the clear"
     laptop.weft("set", "--exit-node=")
-    wait_until("the way home", lambda: seen_from(laptop.host, WEB) == "203.0.113.11", 10)
+    wait_until("the way home", lambda: seen_from(laptop.host, WEB) == "203.0.113.11", 30)
 
 
 def test_cleanup(lab, tailnet):
@@ -123,7 +123,7 @@ def test_cleanup(lab, tailnet):
     one = Node(lab.public_host("one", 20), tailnet)
     before = one.host.run("ip", "rule").stdout + one.host.run("ip", "-6", "rule").stdout
     one.up(tailnet.key)
-    wait_until("rules", lambda: "ts-input" in rules(one.host), 10)
+    wait_until("rules", lambda: "ts-input" in rules(one.host), 30)
     children = one.host.run("ps", "-o", "pid=", "--ppid", one.program.pid).stdout.split()
     for pid in (*map(int, children), one.program.pid):
         os.kill(pid, signal.SIGKILL)

@@ -30,7 +30,7 @@ class Pair:
         self.ours, self.theirs, self.psk = wg("genkey"), wg("genkey"), wg("genpsk")
         self.host.start("wireguard-go", ["wireguard-go", "-f", "wg0"],
                         env={"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1", "LOG_LEVEL": "verbose"})
-        wait_until("wireguard-go's socket", lambda: self.host.run("wg", "show", "wg0", check=False).returncode == 0, 10)
+        wait_until("wireguard-go's socket", lambda: self.host.run("wg", "show", "wg0", check=False).returncode == 0, 30)
         secret, psk = lab.folder / "secret", lab.folder / "psk"
         secret.write_text(self.theirs)
         psk.write_text(self.psk)
@@ -63,7 +63,7 @@ def test_we_initiate(pair):
 
 def test_they_initiate(pair):
     ours = pair.start(5, "listen")
-    wait_until("our end", lambda: pair.host.run("ss", "-Haun", "sport = :7001").stdout, 5)
+    wait_until("our end", lambda: pair.host.run("ss", "-Haun", "sport = :7001").stdout, 30)
     ping = pair.host.run("ping", "-c", "20", "-i", "0.1", "-q", "10.9.0.1")
     assert " 0% packet loss" in ping.stdout
     counts = pair.counts(ours, 5)
