@@ -98,7 +98,6 @@ void log_write(const struct log *log, enum log_level level, const char *what, co
                 va_start(ap, facts_fmt);
                 vsnprintf(facts, sizeof(facts), facts_fmt, ap);
                 va_end(ap);
-                clean(facts);
         }
         clock_gettime(CLOCK_REALTIME, &ts);
         gmtime_r(&ts.tv_sec, &tm);
@@ -110,6 +109,7 @@ void log_write(const struct log *log, enum log_level level, const char *what, co
                 line_add(&l, "%s %-5s %s: %s%s%s", when, level_names[level], log->component, what,
                         *facts ? "  " : "", facts);
 
+        clean(l.text);
         pthread_mutex_lock(&sink_lock);
         if (sink)
                 sink(sink_ctx, level, l.text);
