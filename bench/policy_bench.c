@@ -276,14 +276,11 @@ static int by_value(const void *a, const void *b)
         return x < y ? -1 : x > y;
 }
 
-static struct cost measure_often(const struct shape *shape, unsigned n)
+static struct cost middle_of(struct cost runs[RUNS])
 {
-        struct cost runs[RUNS], middle;
+        struct cost middle = runs[0];
         double values[RUNS];
 
-        for (int i = 0; i < RUNS; i++)
-                runs[i] = measure_apart(shape, n);
-        middle = runs[0];
         for (int t = 0; t < TIMES; t++) {
                 for (int i = 0; i < RUNS; i++)
                         values[i] = *field(&runs[i], times[t]);
@@ -291,6 +288,18 @@ static struct cost measure_often(const struct shape *shape, unsigned n)
                 *field(&middle, times[t]) = values[RUNS / 2];
         }
         return middle;
+}
+
+/* The sizes take turns, so that what else the machine does falls on all of them. */
+static void measure_shape(const struct shape *shape, struct cost costs[SIZES])
+{
+        struct cost runs[SIZES][RUNS];
+
+        for (int r = 0; r < RUNS; r++)
+                for (int i = 0; i < SIZES; i++)
+                        runs[i][r] = measure_apart(shape, sizes[i]);
+        for (int i = 0; i < SIZES; i++)
+                costs[i] = middle_of(runs[i]);
 }
 
 /* ---- telling ------------------------------------------------------------------------------ */
@@ -380,9 +389,9 @@ static void measure_all(struct cost costs[SHAPES][SIZES])
         printf("%-22s %6s %7s %9s %9s %9s %9s %9s %8s %8s\n", "policy", "nodes", "classes", "cold ms", "added ms",
                 "told ms", "rem. ms", "rule ms", "heap MB", "peak MB");
         for (int s = 0; s < SHAPES; s++) {
+                measure_shape(&shapes[s], costs[s]);
                 for (int i = 0; i < SIZES; i++) {
-                        struct cost *c = &costs[s][i];
-                        *c = measure_often(&shapes[s], sizes[i]);
+                        const struct cost *c = &costs[s][i];
                         printf("%-22s %6u %7u %9.2f %9.4f %9.4f %9.4f %9.2f %8.2f %8.1f\n", shapes[s].name, sizes[i],
                                 c->classes, c->cold_ms, c->added_ms, c->told_ms, c->removed_ms, c->rule_ms, c->heap_mb,
                                 c->peak_mb);

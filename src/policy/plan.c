@@ -216,10 +216,11 @@ static void lay_out(struct plan *pl)
 
 static enum err seat_all(struct plan *pl)
 {
-        enum err e = OK;
+        size_t slots = pl->roster->slots.count;
+        enum err e = slots == 0 || heap_reserve(&pl->seats, slots, sizeof(struct seat)) ? OK : ERR_NOMEM;
 
         pl->is_bulk = true;
-        for (size_t i = 0; i < pl->roster->slots.count && e == OK; i++) {
+        for (size_t i = 0; i < slots && e == OK; i++) {
                 struct node *n = roster_slot(pl->roster, i);
                 if (n)
                         e = seat_node(pl, n);
@@ -267,7 +268,7 @@ void plan_free(struct plan *pl)
         if (!pl)
                 return;
         for (size_t i = 0; i < pl->seats.count; i++)
-                free(((struct seat *)pl->seats.items)[i].selectors);
+                seat_fini(&((struct seat *)pl->seats.items)[i]);
         free(pl->seats.items);
         for (size_t i = 0; i < pl->class_by_id.count; i++) {
                 struct class *c = class_at(pl, i);

@@ -78,7 +78,7 @@ static bool has_dst(const struct route_view *v, const struct rule *r)
                 return true;
         VEC_EACH(struct rule_dst, d, &r->dsts)
         for (size_t i = 0; i < seat->count; i++)
-                if (seat->selectors[i] == d->selector)
+                if (seat_selectors(seat)[i] == d->selector)
                         return true;
         return false;
 }

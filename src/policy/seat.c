@@ -8,12 +8,19 @@ struct seat *plan_seat(const struct plan *pl, const struct node *n)
         return &((struct seat *)pl->seats.items)[n->slot];
 }
 
-static struct ip_range addr_range(const struct ip_addr *a)
+struct selector *const *seat_selectors(const struct seat *seat)
 {
-        struct ip_prefix host = ip_host_prefix(*a);
-
-        return ip_range_of(&host);
+        return seat->count <= SEAT_FEW ? seat->few : seat->many;
 }
+
+void seat_fini(struct seat *seat)
+{
+        if (seat->count > SEAT_FEW)
+                free(seat->many);
+        *seat = (struct seat){ 0 };
+}
+
+static struct ip_range range_of(const struct holder *h) { return (struct ip_range){ h->family, h->num, h->num }; }
 
 /* ---- collecting selectors --------------------------------------------------------------- */
 
@@ -55,15 +62,15 @@ static void collect_live(struct plan *pl, const struct node *n)
         collect(pl, *s);
 }
 
-static void collect_address(struct plan *pl, const struct ip_addr *a)
+static void collect_address(struct plan *pl, const struct holder *h)
 {
-        struct ip_range r = addr_range(a);
+        struct ip_range r = range_of(h);
 
-        if (!ip_valid(a))
+        if (!h->node)
                 return;
         literals_containing(pl, r.family, r.first, collect, pl);
         VEC_EACH(struct selector *, s, &pl->fixed)
-        if (ipset_contains(&(*s)->set, a))
+        if (ipset_overlaps_range(&(*s)->set, &r))
                 collect(pl, *s);
 }
 
@@ -197,12 +204,12 @@ static bool live_room(struct ipset *s)
         return true;
 }
 
-static bool live_add(struct plan *pl, struct selector *s, const struct ip_addr *a)
+static bool live_add(struct plan *pl, struct selector *s, const struct holder *h)
 {
-        struct ip_range r = addr_range(a);
+        struct ip_range r = range_of(h);
 
         s->changed = *pl->clock;
-        if (!ip_valid(a))
+        if (!h->node)
                 return true;
         if (!live_room(&s->set))
                 return false;
@@ -213,14 +220,12 @@ static bool live_add(struct plan *pl, struct selector *s, const struct ip_addr *
         return true;
 }
 
-static void live_remove(struct plan *pl, struct selector *s, const struct ip_addr *a)
+static void live_remove(struct plan *pl, struct selector *s, const struct holder *h)
 {
-        struct ip_range r = addr_range(a);
-
         s->changed = *pl->clock;
-        if (ip_valid(a) && live_room(&s->set))
-                ipset_cut(&s->set, r.family, r.first);
-        else if (ip_valid(a))
+        if (h->node && live_room(&s->set))
+                ipset_cut(&s->set, h->family, h->num);
+        else if (h->node)
                 pl->arena.failed = true; /* a range that was to be split: the plan is made anew */
 }
 
@@ -238,6 +243,21 @@ static bool room_for_seat(struct plan *pl, size_t slot)
         return true;
 }
 
+/* Those just collected. */
+static bool keep_selectors(const struct plan *pl, struct seat *seat, size_t own_count)
+{
+        size_t count = pl->scratch.count;
+        struct selector **list = seat->few;
+
+        if (count > SEAT_FEW && !(list = seat->many = malloc(count * sizeof(*list))))
+                return false;
+        if (count)
+                memcpy(list, pl->scratch.items, count * sizeof(*list));
+        seat->own_count = (uint32_t)own_count;
+        seat->count = (uint32_t)count;
+        return true;
+}
+
 static enum err find_seat(struct plan *pl, struct node *n)
 {
         bool is_odd = false;
@@ -246,22 +266,18 @@ static enum err find_seat(struct plan *pl, struct node *n)
                 return ERR_NOMEM;
         start(pl);
         collect_live(pl, n);
-        collect_address(pl, &n->n.ipv4);
-        collect_address(pl, &n->n.ipv6);
+        collect_address(pl, &n->v4);
+        collect_address(pl, &n->v6);
         size_t own = pl->scratch.count;
         for (size_t i = 0; i < n->route_count; i++)
                 is_odd |= collect_route(pl, &n->routes[i]);
         struct seat *seat = plan_seat(pl, n);
-        struct selector **list = malloc((pl->scratch.count + 1) * sizeof(*list));
-        if (!list || !make_key(pl, n, own) || class_join(pl, buf_slice(&pl->key), n, seat) != OK) {
-                free(list);
+        if (!keep_selectors(pl, seat, own))
+                return ERR_NOMEM;
+        if (!make_key(pl, n, own) || class_join(pl, buf_slice(&pl->key), n, seat) != OK) {
+                seat_fini(seat);
                 return ERR_NOMEM;
         }
-        if (pl->scratch.count)
-                memcpy(list, pl->scratch.items, pl->scratch.count * sizeof(*list));
-        seat->selectors = list;
-        seat->own_count = own;
-        seat->count = pl->scratch.count;
         seat->is_odd = is_odd;
         return pl->arena.failed ? ERR_NOMEM : OK;
 }
@@ -272,8 +288,8 @@ enum err seat_node(struct plan *pl, struct node *n)
         struct seat *seat = e == OK ? plan_seat(pl, n) : NULL;
 
         for (size_t i = 0; e == OK && i < seat->own_count; i++) {
-                struct selector *s = seat->selectors[i];
-                if (s->is_live && (!live_add(pl, s, &n->n.ipv4) || !live_add(pl, s, &n->n.ipv6)))
+                struct selector *s = seat_selectors(seat)[i];
+                if (s->is_live && (!live_add(pl, s, &n->v4) || !live_add(pl, s, &n->v6)))
                         e = ERR_NOMEM;
         }
         return e;
@@ -282,7 +298,7 @@ enum err seat_node(struct plan *pl, struct node *n)
 struct shared {
         struct plan *pl;
         const struct node *but;
-        const struct ip_addr *addr;
+        const struct holder *addr;
 };
 
 static void keep_for(void *ctx, struct node *n)
@@ -291,18 +307,18 @@ static void keep_for(void *ctx, struct node *n)
         const struct seat *seat = n->slot < s->pl->seats.count ? plan_seat(s->pl, n) : NULL;
 
         for (size_t i = 0; n != s->but && seat && seat->class && i < seat->own_count; i++)
-                if (seat->selectors[i]->is_live && !live_add(s->pl, seat->selectors[i], s->addr))
+                if (seat_selectors(seat)[i]->is_live && !live_add(s->pl, seat_selectors(seat)[i], s->addr))
                         s->pl->arena.failed = true;
 }
 
 /* Addresses are to be of one node only; while they move from one to another, they may
  * be of two, and the other keeps them. */
-static void keep_shared(struct plan *pl, const struct node *n, const struct ip_addr *a)
+static void keep_shared(struct plan *pl, const struct node *n, const struct holder *h)
 {
-        struct ip_range r = addr_range(a);
+        struct ip_range r = range_of(h);
 
-        if (ip_valid(a))
-                holders_in(pl->roster->holders, &r, keep_for, &(struct shared){ pl, n, a });
+        if (h->node)
+                holders_in(pl->roster->holders, &r, keep_for, &(struct shared){ pl, n, h });
 }
 
 void unseat_node(struct plan *pl, struct node *n)
@@ -312,15 +328,14 @@ void unseat_node(struct plan *pl, struct node *n)
         if (!seat || !seat->class)
                 return;
         for (size_t i = 0; i < seat->own_count; i++) {
-                struct selector *s = seat->selectors[i];
+                struct selector *s = seat_selectors(seat)[i];
                 if (!s->is_live)
                         continue;
-                live_remove(pl, s, &n->n.ipv4);
-                live_remove(pl, s, &n->n.ipv6);
+                live_remove(pl, s, &n->v4);
+                live_remove(pl, s, &n->v6);
         }
         class_leave(pl, n, seat);
-        free(seat->selectors);
-        *seat = (struct seat){ 0 };
-        keep_shared(pl, n, &n->n.ipv4);
-        keep_shared(pl, n, &n->n.ipv6);
+        seat_fini(seat);
+        keep_shared(pl, n, &n->v4);
+        keep_shared(pl, n, &n->v6);
 }

@@ -127,7 +127,7 @@ static bool look(const struct plan *pl, const struct node *n, struct standing *s
         if (!s->selectors)
                 return false;
         if (seat->own_count)
-                memcpy(s->selectors, seat->selectors, seat->own_count * sizeof(*s->selectors));
+                memcpy(s->selectors, seat_selectors(seat), seat->own_count * sizeof(*s->selectors));
         return touch_look(pl, s);
 }
 

@@ -236,13 +236,17 @@ struct class {
         unsigned touched;
 };
 
-/* A node's place in the plan. */
+/* A node's place in the plan. Most nodes have few selectors, which need no memory beside. */
+enum { SEAT_FEW = 3 };
 struct seat {
         struct class *class; /* NULL: not seated */
         size_t class_at;
-        struct selector **selectors;
-        size_t own_count, count; /* those of its addresses; with those only its routes reach */
-        bool is_odd;             /* some route reaches the addresses of nodes */
+        union {
+                struct selector *few[SEAT_FEW];
+                struct selector **many;
+        };
+        uint32_t own_count, count; /* selectors of its addresses; with those only its routes reach */
+        bool is_odd;               /* some route reaches the addresses of nodes */
 };
 
 struct plan {
@@ -330,6 +334,8 @@ static inline bool class_bit(const struct plan *pl, const struct class *c, enum 
         return bit_at(c->bits + pl->begin[s], bit);
 }
 
+struct selector *const *seat_selectors(const struct seat *seat);
+void seat_fini(struct seat *seat);
 struct seat *plan_seat(const struct plan *pl, const struct node *n);
 static inline struct class *class_of(const struct plan *pl, const struct node *n)
 {
