@@ -47,6 +47,7 @@ struct control_io {
         struct list carried;
         struct control_dial *dial;
         struct http_client *conn;
+        bool conn_is_new;        /* no request was sent on it yet */
         struct public_key server_key; /* conn and dial are to this one */
         uint64_t dialled_at_us;
 };
@@ -161,36 +162,13 @@ static void begin_call(struct carried *r)
         };
         enum err e = http_url_parse(r->url, &url);
 
+        r->io->conn_is_new = false;
         ask.authority = url.authority;
         ask.target = url.target[0] ? url.target : "/";
         if (!e)
                 e = http_client_call(r->io->conn, &ask, &events, r, &r->call);
         if (e)
                 end(r, e, "the request to the control server could not be sent");
-}
-
-static void on_conn_end(void *ctx, enum err why, const struct diag *d)
-{
-        struct control_io *io = ctx;
-
-        log_debug(&io_log, "connection to control has ended", "why=\"%s\"", d && d->text[0] ? d->text : err_str(why));
-        http_client_free(io->conn);
-        io->conn = NULL;
-}
-
-/* Requests under way on the connection are ended later, when nobody walks the list. */
-static void drop_connection(struct control_io *io)
-{
-        control_dial_cancel(io->dial);
-        io->dial = NULL;
-        list_each(it, &io->carried) {
-                struct carried *r = container_of(it, struct carried, link);
-                r->is_cut = r->is_cut || r->call;
-                r->call = NULL;
-        }
-        http_client_free(io->conn);
-        io->conn = NULL;
-        net_loop_defer(io->loop, &io->start);
 }
 
 /* Ends every request of a kind; new ones that come up meanwhile are left alone. */
@@ -217,6 +195,33 @@ static void end_noise_requests(struct control_io *io, enum err e, const char *wh
         }
 }
 
+static void on_conn_end(void *ctx, enum err why, const struct diag *d)
+{
+        struct control_io *io = ctx;
+        const char *text = d && d->text[0] ? d->text : err_str(why);
+
+        log_debug(&io_log, "connection to control has ended", "why=\"%s\"", text);
+        http_client_free(io->conn);
+        io->conn = NULL;
+        if (io->conn_is_new)
+                end_noise_requests(io, ERR_CLOSED, text);
+}
+
+/* Requests under way on the connection are ended later, when nobody walks the list. */
+static void drop_connection(struct control_io *io)
+{
+        control_dial_cancel(io->dial);
+        io->dial = NULL;
+        list_each(it, &io->carried) {
+                struct carried *r = container_of(it, struct carried, link);
+                r->is_cut = r->is_cut || r->call;
+                r->call = NULL;
+        }
+        http_client_free(io->conn);
+        io->conn = NULL;
+        net_loop_defer(io->loop, &io->start);
+}
+
 static void on_dialled(void *ctx, enum err e, struct net_stream *s, const char *why)
 {
         struct control_io *io = ctx;
@@ -228,6 +233,9 @@ static void on_dialled(void *ctx, enum err e, struct net_stream *s, const char *
                 end_noise_requests(io, e, why);
                 return;
         }
+        /* A server that ends it before a request could be sent is a failure of those that
+         * wait: dialled for again and again they would wait without a pause or a word. */
+        io->conn_is_new = true;
         log_debug(&io_log, "connected to control", NULL);
         net_loop_defer(io->loop, &io->start);
 }
@@ -272,8 +280,13 @@ static bool begin_carried(struct carried *r)
                 begin_fetch(r);
                 return true;
         }
-        if (io->conn && !http_client_is_alive(io->conn))
+        if (io->conn && !http_client_is_alive(io->conn)) {
                 drop_connection(io);
+                if (io->conn_is_new) {
+                        end_noise_requests(io, ERR_CLOSED, "the control server closes new connections at once");
+                        return true;
+                }
+        }
         if (io->conn) {
                 begin_call(r);
                 return true;

@@ -25,7 +25,9 @@ static unsigned registers, updates, polls, wrong_key_once;
 static struct netmap *netmap;
 static struct control_io *io;
 static enum control_login_state login;
-static unsigned netmaps;
+static unsigned netmaps, problems;
+static bool speaks_no_http; /* the server, inside Noise */
+static unsigned connections;
 
 static void inner_request(void *ctx, struct http_exchange *x)
 {
@@ -62,6 +64,12 @@ static void accept_noise(struct http_exchange *x)
                 return;
         seen_machine = peer.machine_key;
         assert_int_equal(peer.version, 119);
+        connections++;
+        if (speaks_no_http) {
+                assert_int_equal(net_stream_write(s, SLICE_LIT("this does not begin an HTTP/2 connection")), OK);
+                net_stream_close_soon(s);
+                return;
+        }
         http_serve_h2(inner, s, NULL);
 }
 
@@ -96,7 +104,13 @@ static void on_netmap(void *ctx, const struct netmap_changes *changes)
         netmaps++;
 }
 
-static const struct control_calls calls = { .login_changed = on_login, .netmap_changed = on_netmap };
+static void on_problem(void *ctx, const char *text)
+{
+        (void)ctx;
+        problems += *text != 0;
+}
+
+static const struct control_calls calls = { .login_changed = on_login, .netmap_changed = on_netmap, .problem = on_problem };
 
 static int set_up(void **state)
 {
@@ -108,7 +122,8 @@ static int set_up(void **state)
         struct diag d;
 
         (void)state;
-        registers = updates = polls = netmaps = wrong_key_once = 0;
+        registers = updates = polls = netmaps = wrong_key_once = problems = connections = 0;
+        speaks_no_http = false;
         poll = NULL;
         login = CONTROL_LOGGED_OUT;
         assert_int_equal(net_loop_new(&loop), OK);
@@ -197,6 +212,19 @@ static void a_wrong_server_key_is_asked_for_again(void **state)
         assert_int_equal(wrong_key_once, 0);
 }
 
+/* One attempt, one problem, one pause: a server or a proxy that ends every connection
+ * at once is not dialled in a storm. */
+static void a_server_that_hangs_up_is_a_problem(void **state)
+{
+        (void)state;
+        speaks_no_http = true;
+        begin_login();
+        wait_for(&problems, 3);
+        assert_in_range(connections, 3, 12);
+        speaks_no_http = false;
+        wait_for(&netmaps, 1);
+}
+
 static void bad_urls_are_explained(void **state)
 {
         struct control_config config = { .calls = &calls, .netmap = netmap };
@@ -216,6 +244,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(logs_in_and_gets_its_map, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_cut_poll_is_begun_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_wrong_server_key_is_asked_for_again, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_server_that_hangs_up_is_a_problem, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(bad_urls_are_explained, set_up, tear_down),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
