@@ -2,7 +2,10 @@
  * `weft netcheck`: what the network around this machine is like, measured on sockets
  * of its own; the daemon is asked for the relay map only (spec/node.md 2.5).
  */
+#include <ifaddrs.h>
 #include <math.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <time.h>
 
 #include "base/text.h"
@@ -93,6 +96,25 @@ static void done(void *ctx, const struct netcheck_report *report, const struct n
         c->is_done = true;
 }
 
+/* Whether somebody could answer over IPv6. A socket alone says nothing, and to wait for what cannot come takes seconds. */
+static bool has_v6(void)
+{
+        struct ifaddrs *all;
+        bool has = false;
+
+        if (getifaddrs(&all) != 0)
+                return true;
+        for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+                if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET6 || !(i->ifa_flags & IFF_UP))
+                        continue;
+                struct ip_addr a = { .family = IP_V6 };
+                memcpy(a.b, &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr, 16);
+                has |= ip_is_far_v6(&a);
+        }
+        freeifaddrs(all);
+        return has;
+}
+
 /* A socket of each family, or of the family of the address that was asked for. */
 static enum err open_sockets(struct check *c, const struct wishes *w, struct diag *d)
 {
@@ -128,7 +150,7 @@ static enum err measure(struct check *c, const struct wishes *w, const struct ne
         if (!c->engine || !c->probes || netcheck_set_map(c->engine, map) != OK)
                 return diag_set(d, ERR_NOMEM, "out of memory");
         now = net_clock();
-        struct netcheck_start how = { .have_v4 = c->v4, .have_v6 = c->v6, .os_has_v6 = c->v6, .force_full = true };
+        struct netcheck_start how = { .have_v4 = c->v4, .have_v6 = c->v6 && has_v6(), .os_has_v6 = c->v6, .force_full = true };
         e = netcheck_start(c->engine, &how, &now);
         if (e)
                 return diag_set(d, e, "the relay map has nothing to measure");

@@ -208,6 +208,11 @@ bool ip_is_tailscale(const struct ip_addr *a)
         return (in_v4(a, 0x64400000, 10) && !in_v4(a, 0x64735c00, 23)) || in_v6(a, ula, 48);
 }
 
+bool ip_is_far_v6(const struct ip_addr *a)
+{
+        return a->family == IP_V6 && !ip_is_tailscale(a) && ((a->b[0] & 0xe0) == 0x20 || (a->b[0] & 0xfe) == 0xfc);
+}
+
 size_t ip_format(const struct ip_addr *a, char out[static IP_TEXT_MAX])
 {
         if (a->family == IP_V4)

@@ -110,6 +110,12 @@ static void classes(void **state)
         assert_false((a = addr("172.32.0.1"), ip_is_private(&a)));
         assert_false((a = addr("100.64.0.1"), ip_is_private(&a)));
         assert_true((a = addr("fe80::1"), ip_is_link_local(&a)));
+        assert_true((a = addr("2001:db8::1"), ip_is_far_v6(&a)));
+        assert_true((a = addr("fd12::1"), ip_is_far_v6(&a)));
+        assert_false((a = addr("fd7a:115c:a1e0::1"), ip_is_far_v6(&a)));
+        assert_false((a = addr("fe80::1"), ip_is_far_v6(&a)));
+        assert_false((a = addr("::1"), ip_is_far_v6(&a)));
+        assert_false((a = addr("32.1.2.3"), ip_is_far_v6(&a)));
         assert_true((a = addr("169.254.1.1"), ip_is_link_local(&a)));
         assert_true((a = addr("::1"), ip_is_loopback(&a)));
         assert_true((a = addr("ff02::1"), ip_is_multicast(&a)));

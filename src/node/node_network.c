@@ -19,11 +19,6 @@ static bool is_overlay(const char *name)
         return strncmp(name, "tailscale", 9) == 0 || strncmp(name, "wg", 2) == 0;
 }
 
-static bool is_global_v6(const struct ip_addr *a)
-{
-        return a->family == IP_V6 && !ip_is_tailscale(a) && ((a->b[0] & 0xe0) == 0x20 || (a->b[0] & 0xfe) == 0xfc);
-}
-
 static void describe(const struct node *n, const struct os_network *net, struct path_network *out,
         struct path_local *locals)
 {
@@ -39,7 +34,7 @@ static void describe(const struct node *n, const struct os_network *net, struct 
                         if (!itf->is_up || itf->is_loopback)
                                 continue;
                         out->have_v4 |= ip->family == IP_V4 && !ip_is_link_local(ip);
-                        out->have_v6 |= is_global_v6(ip);
+                        out->have_v6 |= ip_is_far_v6(ip);
                 }
         }
         out->up = out->have_v4 || out->have_v6;

@@ -68,6 +68,8 @@ bool ip_is_unspecified(const struct ip_addr *a);
 bool ip_is_private(const struct ip_addr *a);
 /* 100.64.0.0/10 without 100.115.92.0/23, and fd7a:115c:a1e0::/48. */
 bool ip_is_tailscale(const struct ip_addr *a);
+/* IPv6 that reaches beyond the machine's own links: 2000::/3 and fc00::/7 but not Tailscale's (spec/paths.md 7, HaveV6). */
+bool ip_is_far_v6(const struct ip_addr *a);
 
 #define IP_TEXT_MAX 64 /* any of the forms below with its NUL */
 size_t ip_format(const struct ip_addr *a, char out[static IP_TEXT_MAX]);
