@@ -6,6 +6,9 @@
  * pings and chats never gets there. */
 enum { HEAVY_BATCH = 8, HEAVY_BATCHES = 64 };
 
+/* A packet alone would leave our kernel's lanes empty: OpenSSL is faster then. */
+enum { WIDE_LEAST = 2 };
+
 struct bulk {
         enum bulk_choice choice;
         struct bulk_wide *wide;   /* does the work if there; */
@@ -16,7 +19,7 @@ struct bulk {
 static void run(struct bulk *b, struct bulk_key *k, enum bulk_direction dir, struct bulk_packet *packets,
         size_t n)
 {
-        if (b->wide)
+        if (b->wide && n >= WIDE_LEAST)
                 bulk_wide_run(b->wide, k, dir, packets, n);
         else if (b->mb)
                 bulk_ipsec_mb_run(b->mb, k, dir, packets, n);
